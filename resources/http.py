@@ -1,0 +1,38 @@
+"""One way to speak HTTP: how long to wait, and what may safely be asked again."""
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+TIMEOUT = (5.0, 60.0)  # seconds to connect and to wait for an answer; an ERP may work a whole batch before it speaks
+POOL = 4  # connections kept open to one host; a courier uses one, a snapshot beside it another
+
+
+def session(total_retries: int = 3) -> requests.Session:
+    """A session that asks again only where nothing can have happened, or asking is harmless.
+
+    A refused connection is tried again for every method; a broken read or a 502, 503, 504 only for GET and HEAD.
+    429 is left to the caller, who knows the sender's cost. Pass `timeout=TIMEOUT` with each request.
+    """
+    retry = Retry(
+        total=total_retries,
+        connect=total_retries,
+        read=total_retries,
+        status=total_retries,
+        other=0,
+        redirect=0,  # an address that moved is a setting to correct, and no place to send a password to
+        backoff_factor=0.2,
+        backoff_max=5.0,
+        backoff_jitter=0.1,
+        allowed_methods=frozenset({"GET", "HEAD"}),
+        status_forcelist=(502, 503, 504),
+        respect_retry_after_header=False,  # the caller schedules the wait; a sleeping worker holds a lease
+        raise_on_status=False,
+        raise_on_redirect=False,
+    )
+    speaker = requests.Session()
+    speaker.trust_env = False  # no proxy and no .netrc may slip in between two systems
+    adapter = HTTPAdapter(max_retries=retry, pool_maxsize=POOL)
+    speaker.mount("http://", adapter)
+    speaker.mount("https://", adapter)
+    return speaker
