@@ -1,0 +1,189 @@
+-- The operational truth. Committed is committed; nothing here is ever rebuilt.
+create schema if not exists concord;
+set search_path to concord;
+
+-- Everything that any system ever said to us, as it said it.
+create table inbox (
+    inbox_id        bigint generated always as identity primary key,
+    system          text not null,
+    stream          text not null,
+    arrived_by      text not null check (arrived_by in ('webhook', 'poll', 'file', 'snapshot')),
+    remote_id       text,
+    event_id        text,
+    body_hash       text not null,
+    is_versioned    boolean not null,
+    file_name       text,
+    file_occurrence text,
+    row_number      int,
+    received_at     timestamptz not null default now(),
+    payload         text not null,
+    body            bytea not null
+);
+create unique index inbox_event on inbox (system, stream, event_id) where event_id is not null;
+create unique index inbox_body on inbox (system, stream, body_hash) where arrived_by = 'webhook' and is_versioned;
+create unique index inbox_file_row on inbox (system, stream, file_occurrence, row_number) where arrived_by = 'file';
+create index inbox_record on inbox (system, stream, remote_id, inbox_id) where remote_id is not null;
+create index inbox_stream on inbox (system, stream, inbox_id);
+
+-- What couriers and people did, in the order in which it became true. The lake reads it beside the inbox.
+create table ledger (
+    ledger_id  bigint generated always as identity primary key,
+    entity     text not null,
+    key        text not null,
+    kind       text not null check (kind in (
+        'linked',     -- remote_id of system is this key
+        'unlinked',   -- no longer
+        'delivered',  -- system confirmed that it holds value (JSON)
+        'held',       -- system held value before the flow went live
+        'decided',    -- a person decided that field is value, until revoked
+        'revoked',    -- the decision about field no longer holds
+        'restore',    -- a foreign write is answered: the owner's value goes to system again
+        'repair'      -- a person or a reconciliation asks to deliver key to system again
+    )),
+    system     text,
+    remote_id  text,
+    field      text,
+    value      text,
+    flow       text,
+    by_whom    text not null,
+    at         timestamptz not null default now()
+);
+create index ledger_key on ledger (entity, key, ledger_id);
+
+-- Which remote record is which of ours.
+create table links (
+    entity     text not null,
+    system     text not null,
+    remote_id  text not null,
+    key        text not null,
+    made_by    text not null check (made_by in ('courier', 'match', 'person')),
+    made_at    timestamptz not null default now(),
+    primary key (entity, system, remote_id)
+);
+create index links_key on links (entity, key);
+
+-- A run's share of the inbox and the ledger, fixed before it starts.
+create table batches (
+    batch_id        bigint generated always as identity primary key,
+    entity          text not null,
+    after_inbox_id  bigint not null,   -- exclusive
+    upto_inbox_id   bigint not null,   -- inclusive
+    after_ledger_id bigint not null,
+    upto_ledger_id  bigint not null,
+    fingerprint     text not null,     -- of what the map says about the entity
+    is_full         boolean not null,
+    opened_at       timestamptz not null default now(),
+    settled_at      timestamptz
+);
+create index batches_settled on batches (entity, batch_id desc) where settled_at is not null;
+
+create table cursors (
+    system    text not null,
+    stream    text not null,
+    cursor    text,
+    polled_at timestamptz not null default now(),
+    primary key (system, stream)
+);
+
+create type delivery_status as enum (
+    'due',      -- waiting for its time
+    'sending',  -- leased by a courier
+    'unknown',  -- sent, no answer: looked up before it is sent again
+    'applied',  -- the destination confirmed it
+    'parked',   -- gave up or held back; a person decides
+    'replaced'  -- a newer version was born before this one left
+);
+
+create table outbox (
+    delivery_id       bigint generated always as identity primary key,
+    flow              text not null,
+    entity            text not null,
+    system            text not null,
+    key               text not null,
+    version           int not null,
+    action            text not null check (action in ('upsert', 'cancel', 'archive', 'delete')),
+    payload           text not null,      -- JSON; money and quantities as text
+    remote_id         text,
+    reason            text not null,      -- why this version was born: new, changed, withdrawn, restore, repair, decision, already held
+    status            delivery_status not null default 'due',
+    due_at            timestamptz not null default now(),
+    leased_until      timestamptz,
+    attempts          int not null default 0,
+    first_sent_at     timestamptz,
+    last_error        text,
+    parked_because    text check (parked_because in ('refused', 'gave up', 'unknown', 'flood', 'shadow', 'foreign writes')),
+    parked_by_run     text,               -- the Dagster run that parked it; re-executing that run claims it
+    caused_by_inbox_id bigint,            -- the newest message behind it
+    received_at       timestamptz,        -- when that message was received: the start of the lag
+    created_at        timestamptz not null default now(),
+    applied_at        timestamptz,
+    unique (flow, key, version)
+);
+create index outbox_open on outbox (system, due_at) where status in ('due', 'unknown', 'sending');
+create index outbox_parked on outbox (flow) where status = 'parked';
+create index outbox_applied on outbox (flow, applied_at) where status = 'applied';
+
+create table attempts (
+    attempt_id  bigint generated always as identity primary key,
+    delivery_id bigint not null references outbox,
+    run_id      text,
+    started_at  timestamptz not null,
+    ended_at    timestamptz not null default now(),
+    result      text not null,
+    reason      text
+);
+create index attempts_delivery on attempts (delivery_id);
+
+-- How much of a destination's allowance is left, and whether it answers at all. A restart resets neither.
+create table destinations (
+    system        text primary key,
+    tokens        double precision not null,
+    refilled_at   timestamptz not null default now(),
+    failures      int not null default 0,      -- in a row
+    open_until    timestamptz,                 -- the breaker: no runs are launched before
+    last_error    text
+);
+
+-- What a system really held, record by record: each points at the message that tells it.
+create table snapshots (
+    snapshot_id bigint generated always as identity primary key,
+    system      text not null,
+    stream      text not null,
+    started_at  timestamptz not null default now(),
+    finished_at timestamptz,                   -- null: not proven complete
+    records     bigint
+);
+create table snapshot_records (
+    snapshot_id bigint not null references snapshots on delete cascade,
+    remote_id   text not null,
+    inbox_id    bigint not null,
+    primary key (snapshot_id, remote_id)
+);
+
+-- Files that were taken, so that none is taken twice.
+create table files (
+    system          text not null,
+    stream          text not null,
+    file_occurrence text not null,
+    file_name       text not null,
+    size_bytes      bigint not null,
+    messages        int not null,
+    problem         text,                      -- why the file as a whole could not be read
+    taken_at        timestamptz not null default now(),
+    primary key (system, stream, file_occurrence)
+);
+
+-- Something that a person must know, once, until it is over.
+create table alerts (
+    alert_id   bigint generated always as identity primary key,
+    subject    text not null,                  -- what it is about: a flow, a system, a reconciliation
+    kind       text not null,
+    steward    text not null,
+    sentence   text not null,
+    raised_at  timestamptz not null default now(),
+    over_at    timestamptz
+);
+create unique index alerts_open on alerts (subject, kind) where over_at is null;
+
+create table schema_version (version int primary key, applied_at timestamptz not null default now());
+insert into schema_version values (1);

@@ -1,0 +1,92 @@
+"""The operational truth: one Postgres database, its named queries, and the locks by which writers take turns."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import sqlalchemy as sa
+
+QUERIES = Path(__file__).parent / "queries"
+INBOX_LOCK = 4_011_001  # held while inbox or ledger rows are inserted, so that their ids become visible in order
+
+
+@cache
+def query(name: str) -> sa.TextClause:
+    """The query of that name in `queries/*.sql`, where each begins with a line `-- name: <name>`. Raises KeyError."""
+    for path in sorted(QUERIES.glob("*.sql")):
+        for part in re.split(r"^-- name: ", path.read_text(), flags=re.MULTILINE)[1:]:
+            title, _, sql = part.partition("\n")
+            if title.strip() == name:
+                return sa.text(sql)
+    raise KeyError(f"no query named {name!r} in {QUERIES}")
+
+
+@cache
+def engine_for(url: str) -> sa.Engine:
+    """One pool a process and database; sessions speak UTC and find our tables without a prefix."""
+    return sa.create_engine(
+        url.replace("postgresql://", "postgresql+psycopg://", 1),
+        pool_pre_ping=True,  # a connection may have died with the server and be asked again
+        connect_args={"options": "-csearch_path=concord -ctimezone=UTC", "connect_timeout": 5},
+    )
+
+
+class Store(dg.ConfigurableResource):
+    """The database as the rest of Concord sees it."""
+
+    url: str
+
+    @property
+    def engine(self) -> sa.Engine:
+        return engine_for(self.url)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """A transaction that commits at the end of the block and rolls back when the block raises."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    def rows(self, name: str, **values: Any) -> list[dict[str, Any]]:
+        """Run a named query in a transaction of its own and bring its rows."""
+        with self.transaction() as connection:
+            return [dict(row) for row in connection.execute(query(name), values).mappings()]
+
+    def one(self, name: str, **values: Any) -> dict[str, Any] | None:
+        """The first row of a named query, or None."""
+        rows = self.rows(name, **values)
+        return rows[0] if rows else None
+
+    def execute(self, name: str, **values: Any) -> int:
+        """Run a named statement in a transaction of its own; the number of rows it touched."""
+        with self.transaction() as connection:
+            return connection.execute(query(name), values).rowcount
+
+    @contextmanager
+    def turn(self, name: str, *, wait: bool = True) -> Iterator[bool]:
+        """Hold the session lock of that name; yields False at once when `wait` is False and another holds it.
+
+        A process that dies releases it, for the lock lives and dies with its connection.
+        """
+        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if wait:
+                connection.execute(sa.text("select pg_advisory_lock(:number)"), {"number": number})
+                mine = True
+            else:
+                taken = connection.execute(sa.text("select pg_try_advisory_lock(:number)"), {"number": number})
+                mine = bool(taken.scalar_one())
+            try:
+                yield mine
+            finally:
+                if mine:
+                    connection.execute(sa.text("select pg_advisory_unlock(:number)"), {"number": number})
+
+
+def in_order(connection: sa.Connection) -> None:
+    """Take the inbox's turn until this transaction ends. Call it right before an insert into inbox or ledger."""
+    connection.execute(sa.text("select pg_advisory_xact_lock(:number)"), {"number": INBOX_LOCK})
