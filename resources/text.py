@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import re
 from typing import Any
 
 BOM = b"\xef\xbb\xbf"
+NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")  # escaped, and not a backslash that is followed by u0000
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def as_payload(body: bytes) -> str:
@@ -13,8 +16,14 @@ def as_payload(body: bytes) -> str:
 
 
 def dump_payload(value: Any) -> str:
-    """JSON text of a value whose numbers are strings already; Postgres text cannot hold a NUL, so it becomes U+2400."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("\\u0000", "␀")
+    """JSON text of a value whose numbers are strings already.
+
+    Postgres text holds neither a NUL nor half a surrogate pair: they become U+2400 and U+FFFD.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if "\\u0000" in text:
+        text = NUL.sub("\\1␀", text)
+    return text if text.isascii() else LONE_SURROGATE.sub("\ufffd", text)
 
 
 def hash_of(body: bytes) -> str:
