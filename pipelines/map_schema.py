@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 MAP_DIR = Path(__file__).parent / "map"
+DURATION = r"(\d+)\s*(s|m|h|d)"
 
 Role = Literal[
     "storefront", "marketplace", "erp", "oms", "wms", "3pl", "carrier", "payments", "crm", "marketing", "loyalty",
@@ -25,7 +26,7 @@ Sql = str  # a DuckDB expression over `payload` (and `item` where a list is unfo
 
 def seconds(text: Any) -> int:
     """'90s', '2m', '1h', '75h' or '1d' in seconds. Raises ValueError."""
-    match = re.fullmatch(r"(\d+)\s*(s|m|h|d)", str(text).strip())
+    match = re.fullmatch(DURATION, str(text).strip())
     if not match:
         raise ValueError(f"{text!r} is not a duration; write a number and s, m, h or d, as in 15m")
     return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
@@ -35,8 +36,10 @@ def as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-Duration = Annotated[int, BeforeValidator(seconds)]  # seconds
-OneOrMany = Annotated[list[str], BeforeValidator(as_list)]
+Duration = Annotated[  # seconds
+    int, BeforeValidator(seconds, json_schema_input_type=Annotated[str, Field(pattern=rf"^\s*{DURATION}\s*$")])
+]
+OneOrMany = Annotated[list[str], BeforeValidator(as_list, json_schema_input_type=str | list[str])]
 
 
 class Strict(BaseModel):
@@ -84,7 +87,7 @@ class Arrives(Strict):
 class Says(Strict):
     """How the stream spells one entity."""
 
-    key: Annotated[list[Sql], BeforeValidator(as_list)]
+    key: OneOrMany  # expressions
     originates: Sql = "false"
     unfold: Sql | None = None  # a JSON list in the payload: one row an element, named `item`
     line: Sql | None = None  # unfolded rows without ids of their own: what the n-th occurrence is counted of

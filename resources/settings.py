@@ -7,12 +7,16 @@ from urllib.parse import quote
 ROOT = Path(__file__).resolve().parents[1]
 
 
+class BadSetting(ValueError):
+    """An environment variable is missing or makes no sense; the message names it and the fix."""
+
+
 def port(name: str, default: int) -> int:
-    """The port CONCORD_<NAME>_PORT, or its default. Raises ValueError that names the variable."""
+    """The port CONCORD_<NAME>_PORT, or its default. Raises BadSetting."""
     variable = f"CONCORD_{name}_PORT"
     text = os.environ.get(variable, str(default))
     if not text.isdigit() or not 0 < int(text) < 65536:
-        raise ValueError(f"{variable} is {text!r}; set it to a port number between 1 and 65535")
+        raise BadSetting(f"{variable} is {text!r}; set it to a port number between 1 and 65535")
     return int(text)
 
 

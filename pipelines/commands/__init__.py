@@ -1,0 +1,81 @@
+"""The `concord` command: every verb is one file in this folder that holds a click command named `command`."""
+
+import ast
+import errno
+import importlib
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+# Exceptions whose message is a sentence for a person, with the exit code: 1 what was looked at is wrong, 2 the command
+# could not do its work. By name, so that a verb never loads what only another one needs.
+FOR_PEOPLE = {
+    "pipelines.map_schema.MapProblem": 1,
+    "resources.connector.BadMessage": 1,
+    "resources.connector.BadSignature": 1,
+    "resources.connector.Unreachable": 2,
+    "resources.settings.BadSetting": 2,
+}
+NO_DATABASE = {"sqlalchemy.exc.OperationalError", "psycopg.OperationalError", "psycopg2.OperationalError"}
+
+
+class Told(click.ClickException):
+    """One sentence for a person, and the exit code."""
+
+    def __init__(self, sentence: str, code: int) -> None:
+        super().__init__(sentence)
+        self.exit_code = code  # type: ignore[misc]  # click declares it for the class alone
+
+
+class Verbs(click.Group):
+    """A group that imports a verb's file when the verb is called, and not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of verbs, from the first lines of their files: `concord --help` must not load Dagster."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, _first_line(verb)) for verb in self.list_commands(ctx)])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as problem:
+            sentence, code = _for_a_person(problem)
+            if sentence is None:
+                raise
+            raise Told(sentence, code) from problem
+
+
+def _first_line(verb: str) -> str:
+    path = Path(__path__[0]) / f"{verb.replace('-', '_')}.py"
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+
+
+def _for_a_person(problem: Exception) -> tuple[str | None, int]:
+    """The sentence and the exit code of an expected problem; (None, 0) for a fault of ours, which keeps its trace."""
+    kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(problem).__mro__}
+    for kind in kinds & FOR_PEOPLE.keys():
+        return str(problem), FOR_PEOPLE[kind]
+    if kinds & NO_DATABASE:
+        reason = str(getattr(problem, "orig", None) or problem).strip().partition("\n")[0]
+        return f"the database does not answer ({reason}); start it with `concord run`, or mend CONCORD_DATABASE_URL", 2
+    if isinstance(problem, OSError) and problem.errno == errno.EADDRINUSE:
+        return f"a port is in use ({problem}); stop what listens there, or set another CONCORD_<NAME>_PORT", 2
+    return None, 0
+
+
+@click.group(cls=Verbs, name="concord", context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Keeps every commerce system of a merchant in agreement, and proves it daily."""
