@@ -30,12 +30,24 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenFile:
+    """A file of which every message is handed out, or which could not be read."""
+
+    name: str
+    occurrence: str  # hash of path and content
+    size_bytes: int
+    messages: int
+    problem: str | None = None  # why the file as a whole could not be read, in one sentence
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A page of messages and the cursor that stands after it; the page and its cursor are committed together."""
 
     messages: Sequence[Message]
     cursor: str | None = None
     is_last: bool = False  # in a snapshot: True on the last page proves that it is complete
+    file: TakenFile | None = None  # the file that ends with this page
 
 
 @dataclass(frozen=True, slots=True)
