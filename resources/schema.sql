@@ -106,9 +106,10 @@ create table outbox (
     remote_id         text,
     reason            text not null,      -- why this version was born: new, changed, withdrawn, restore, repair, decision, already held
     status            delivery_status not null default 'due',
-    due_at            timestamptz not null default now(),
+    due_at            timestamptz not null default now(),   -- infinity: held back by a quarantined field or a pending parent
     leased_until      timestamptz,
-    attempts          int not null default 0,
+    leased_by         text,               -- the courier that holds the lease
+    attempts          int not null default 0,           -- times that it was sent
     first_sent_at     timestamptz,
     last_error        text,
     parked_because    text check (parked_because in ('refused', 'gave up', 'unknown', 'flood', 'shadow', 'foreign writes')),
@@ -120,6 +121,7 @@ create table outbox (
     unique (flow, key, version)
 );
 create index outbox_open on outbox (system, due_at) where status in ('due', 'unknown', 'sending');
+create index outbox_next on outbox (system, flow, delivery_id) where status = 'due';
 create index outbox_parked on outbox (flow) where status = 'parked';
 create index outbox_applied on outbox (flow, applied_at) where status = 'applied';
 
@@ -184,6 +186,21 @@ create table alerts (
     over_at    timestamptz
 );
 create unique index alerts_open on alerts (subject, kind) where over_at is null;
+
+-- How the webhook door did, minute by minute: one row per kind of answer that it gave.
+create table webhook_health (
+    minute   timestamptz not null,
+    door     uuid not null,                    -- the process that counted
+    system   text not null,
+    topic    text not null,                    -- both empty where the address named none of ours
+    outcome  text not null,                    -- new, known (a retry), or why it was rejected
+    answers  int not null,
+    p50_ms   double precision not null,        -- of the response times, from the first byte read to the last one sent
+    p95_ms   double precision not null,
+    p99_ms   double precision not null,
+    max_ms   double precision not null,
+    primary key (minute, door, system, topic, outcome)
+);
 
 create table schema_version (version int primary key, applied_at timestamptz not null default now());
 insert into schema_version values (1);
