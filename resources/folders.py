@@ -162,7 +162,7 @@ class SftpFolder(Folder):
             before = self._mark(self._answer(self.client.lstat(full)))
             if not before:
                 return None
-            file: asyncssh.SFTPClientFile[bytes] = self._answer(self.client.open(full, "rb", encoding=None))
+            file: Any = self._answer(self.client.open(full, "rb", encoding=None))
             try:
                 copied = 0
                 while chunk := self._answer(file.read(CHUNK, copied)):
