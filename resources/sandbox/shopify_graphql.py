@@ -1,0 +1,554 @@
+"""The Admin API of the sandbox shop: resolvers, pages, filters, compare-and-set, and what a request costs."""
+
+import base64
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLResolveInfo,
+    execute_sync,
+    get_directive_values,
+    parse,
+    validate,
+)
+
+from resources.sandbox.shopify_orders import LOCATION_ID, LOCATION_NAME
+from resources.sandbox.shopify_schema import Schema, query_cost
+from resources.sandbox.shopify_shop import NotPossible, Shop
+
+BUCKET, RESTORED = 2000.0, 100.0  # points, and points a second: a standard plan
+DEAREST = 1000  # points that a single request may cost
+BILLION = 1_000_000_000
+REASONS = (  # why a quantity may be set
+    *("correction", "cycle_count_available", "damaged", "movement_canceled", "movement_created", "movement_received"),
+    *("movement_updated", "other", "promotion", "quality_control", "received", "reservation_created"),
+    *("reservation_deleted", "reservation_updated", "restock", "safety_stock", "shrinkage"),
+)
+TERM = re.compile(r"""(\w+):(>=|<=|>|<)?("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\S+)""")
+
+
+def gid(kind: str, number: int) -> str:
+    return f"gid://shopify/{kind}/{number}"
+
+
+def number_of(identifier: str, kind: str) -> int | None:
+    """The number in a global id of that kind; None for any other text."""
+    found = re.fullmatch(rf"gid://shopify/{kind}/(\d+)(\?.*)?", identifier)
+    return int(found[1]) if found else None
+
+
+def zulu(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class AdminApi:
+    """Answers requests as the Admin API does."""
+
+    def __init__(self, shop: Shop, schema: Schema) -> None:
+        self.shop, self.schema = shop, schema
+        self.points, self.counted_at = BUCKET, time.monotonic()
+        self.root = {
+            "shop": self._shop,
+            "order": self._order,
+            "orders": self._orders,
+            "productVariants": self._variants,
+            "inventoryItem": self._item,
+            "inventoryItems": self._items,
+            "location": self._location,
+            "locations": lambda info, **page: self._page([self._here()], page, lambda row: LOCATION_ID),
+            "nodes": lambda info, ids: [self._node(one) for one in ids],
+            "node": lambda info, id: self._node(id),
+            "inventorySetQuantities": self._set_quantities,
+            "fulfillmentCreate": self._create_fulfilment,
+        }
+
+    def answer(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer's body. Nothing is executed that is not valid or that the bucket cannot pay."""
+        try:
+            document, problems = self._read(query)
+        except GraphQLError as problem:
+            return {"errors": [problem.formatted]}
+        if problems:
+            return {"errors": problems}
+        cost = query_cost(self.schema.graphql, document, variables)
+        if cost > DEAREST:
+            message = f"Query cost is {cost}, which exceeds the single query max cost limit ({DEAREST})."
+            return {"errors": [{"message": message, "extensions": {"code": "MAX_COST_EXCEEDED", "cost": cost}}]}
+        if not self._pay(cost):
+            return self.throttled(cost)
+        with self.shop.lock:  # nothing moves while an answer is put together
+            result = execute_sync(self.schema.graphql, document, self.root, variable_values=dict(variables))
+        body: dict[str, Any] = {"data": result.data, "extensions": self._cost(cost, cost)}
+        if result.errors:
+            body["errors"] = [problem.formatted for problem in result.errors]
+        return body
+
+    @lru_cache(maxsize=200)  # noqa: B019 one for the life of the process
+    def _read(self, query: str) -> tuple[DocumentNode, list[Any]]:
+        document = parse(query)
+        return document, [problem.formatted for problem in validate(self.schema.graphql, document)]
+
+    # --- cost
+
+    def _pay(self, cost: float) -> bool:
+        with self.shop.lock:
+            now = time.monotonic()
+            self.points = min(BUCKET, self.points + (now - self.counted_at) * RESTORED)
+            self.counted_at = now
+            if cost > self.points:
+                return False
+            self.points -= cost
+            return True
+
+    def drain(self) -> None:
+        """Leave nothing in the bucket."""
+        self._pay(0)
+        self.points = 0.0
+
+    def throttled(self, cost: int) -> dict[str, Any]:
+        error = {"message": "Throttled", "extensions": {"code": "THROTTLED"}}
+        return {"errors": [error], "extensions": self._cost(cost, None)}
+
+    def _cost(self, requested: int, actual: int | None) -> dict[str, Any]:
+        status = {"maximumAvailable": BUCKET, "currentlyAvailable": int(self.points), "restoreRate": RESTORED}
+        return {"cost": {"requestedQueryCost": requested, "actualQueryCost": actual, "throttleStatus": status}}
+
+    # --- pages and filters
+
+    def _page(self, rows: Sequence[Any], page: Mapping[str, Any], key: Callable[[Any], int]) -> dict[str, Any]:
+        """One page of rows that stand in the order of their keys."""
+        first = _size(page)
+        if page.get("reverse"):
+            rows = list(reversed(rows))
+        if page.get("after"):
+            last = _place(page["after"])[1]
+            rows = [row for row in rows if (key(row) < last if page.get("reverse") else key(row) > last)]
+        return _connection([((0, key(row)), row) for row in rows[: first + 1]], first)
+
+    def _whole(self, rows: Sequence[Any]) -> Callable[..., dict[str, Any]]:
+        """A connection inside an object: its rows by position."""
+        numbered = list(enumerate(rows, 1))
+
+        def resolve(info: GraphQLResolveInfo, **page: Any) -> dict[str, Any]:
+            found = self._page(numbered, page, lambda pair: pair[0])
+            found["nodes"] = [row for _, row in found["nodes"]]
+            found["edges"] = [{**edge, "node": edge["node"][1]} for edge in found["edges"]]
+            return found
+
+        return resolve
+
+    # --- what can be read
+
+    def _shop(self, info: GraphQLResolveInfo) -> dict[str, Any]:
+        return {"id": gid("Shop", 1), "name": "Concord Sandbox", "currencyCode": "EUR", "ianaTimezone": "Europe/Berlin"}
+
+    def _here(self) -> dict[str, Any]:
+        return {
+            "__typename": "Location",
+            "id": gid("Location", LOCATION_ID),
+            "legacyResourceId": str(LOCATION_ID),
+            "name": LOCATION_NAME,
+            "isActive": True,
+            "fulfillsOnlineOrders": True,
+            "inventoryLevels": self._levels,
+        }
+
+    def _location(self, info: GraphQLResolveInfo, id: str | None = None) -> dict[str, Any] | None:
+        return self._here() if id in (None, gid("Location", LOCATION_ID)) else None
+
+    def _order(self, info: GraphQLResolveInfo, id: str) -> dict[str, Any] | None:
+        number = number_of(id, "Order")
+        found = None if number is None else self.shop.answer_for(number)
+        return None if found is None else self._with_pages(found)
+
+    def _with_pages(self, order: dict[str, Any]) -> dict[str, Any]:
+        parts = [{**part, "lineItems": self._whole(part["lineItems"])} for part in order["fulfillmentOrders"]]
+        parcels = [
+            {
+                **parcel,
+                "trackingInfo": _listed(parcel["trackingInfo"]),
+                "fulfillmentLineItems": self._whole(parcel["fulfillmentLineItems"]),
+            }
+            for parcel in order["fulfillments"]
+        ]
+        lines = [{**line, "taxLines": _listed(line["taxLines"])} for line in order["lineItems"]]
+        return {
+            **order,
+            "lineItems": self._whole(lines),
+            "fulfillmentOrders": self._whole(parts),
+            "fulfillments": _listed(parcels),
+        }
+
+    def _orders(
+        self, info: GraphQLResolveInfo, query: str | None = None, sortKey: str = "PROCESSED_AT", **page: Any
+    ) -> dict[str, Any]:
+        columns = {
+            "ID": "order_id",
+            "CREATED_AT": "created_at",
+            "PROCESSED_AT": "created_at",
+            "UPDATED_AT": "updated_at",
+        }
+        if sortKey not in columns:
+            raise GraphQLError(f"the sandbox shop does not sort orders by {sortKey}")
+        where, values = _orders_where(query)
+        first = _size(page)
+        rows = self.shop.answers(
+            sort=columns[sortKey],
+            after=_place(page["after"]) if page.get("after") else None,
+            limit=first + 1,
+            where=where,
+            values=values,
+            reverse=page.get("reverse", False),
+        )
+        return _connection([(place, self._with_pages(order)) for place, order in rows], first)
+
+    def _variants(
+        self, info: GraphQLResolveInfo, query: str | None = None, sortKey: str = "ID", **page: Any
+    ) -> dict[str, Any]:
+        if sortKey != "ID":
+            raise GraphQLError(f"the sandbox shop does not sort variants by {sortKey}")
+        rows = [
+            row for row in self.shop.stock() if _matches(row, query, {"updated_at": "moved_at", "id": "variant_id"})
+        ]
+        return _mapped(self._page(rows, page, lambda row: row["variant_id"]), self._variant)
+
+    def _items(self, info: GraphQLResolveInfo, query: str | None = None, **page: Any) -> dict[str, Any]:
+        names = {"updated_at": "updated_at", "id": "inventory_item_id"}
+        rows = [row for row in self.shop.stock() if _matches(row, query, names)]
+        return _mapped(self._page(rows, page, lambda row: row["inventory_item_id"]), self._inventory_item)
+
+    def _levels(self, info: GraphQLResolveInfo, query: str | None = None, **page: Any) -> dict[str, Any]:
+        names = {"updated_at": "moved_at", "id": "inventory_item_id", "inventory_item_id": "inventory_item_id"}
+        rows = [row for row in self.shop.stock() if _matches(row, query, names)]
+        return _mapped(self._page(rows, page, lambda row: row["inventory_item_id"]), self._level)
+
+    def _item(self, info: GraphQLResolveInfo, id: str) -> dict[str, Any] | None:
+        row = self.shop.level(number_of(id, "InventoryItem") or 0)
+        return None if row is None else self._inventory_item(row)
+
+    def _node(self, identifier: str) -> dict[str, Any] | None:
+        item, order = number_of(identifier, "InventoryItem"), number_of(identifier, "Order")
+        if order is not None:
+            found = self.shop.answer_for(order)
+            return None if found is None else self._with_pages(found)
+        row = self.shop.level(item) if item is not None else None
+        return None if row is None else self._inventory_item(row)
+
+    def _variant(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "__typename": "ProductVariant",
+            "id": gid("ProductVariant", row["variant_id"]),
+            "legacyResourceId": str(row["variant_id"]),
+            "sku": row["sku"],
+            "title": "Default Title",
+            "displayName": f"{row['title']} - Default Title",
+            "price": row["price"],
+            "createdAt": zulu(row["updated_at"]),
+            "updatedAt": zulu(row["moved_at"]),
+            "inventoryQuantity": row["available"],
+            "inventoryItem": lambda info: self._inventory_item(row),
+            "product": {"id": gid("Product", row["product_id"]), "title": row["title"]},
+        }
+
+    def _inventory_item(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        same = [one for one in self.shop.stock() if one["sku"] == row["sku"]]
+        return {
+            "__typename": "InventoryItem",
+            "id": gid("InventoryItem", row["inventory_item_id"]),
+            "legacyResourceId": str(row["inventory_item_id"]),
+            "sku": row["sku"],
+            "tracked": bool(row["is_tracked"]),
+            "requiresShipping": True,
+            "duplicateSkuCount": len(same) - 1,
+            "createdAt": zulu(row["updated_at"]),
+            "updatedAt": zulu(row["updated_at"]),
+            "inventoryLevel": lambda info, locationId, **_: (
+                self._level(row) if number_of(locationId, "Location") == LOCATION_ID else None
+            ),
+            "inventoryLevels": lambda info, **page: self._page([self._level(row)], page, lambda one: 1),
+        }
+
+    def _level(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        moved = zulu(row["moved_at"])
+        names = ("available", "committed", "on_hand")
+
+        def quantities(info: GraphQLResolveInfo, names_: Sequence[str]) -> list[dict[str, Any]]:
+            unknown = [name for name in names_ if name not in names]
+            if unknown:
+                raise GraphQLError(f"the sandbox shop keeps no quantity named {unknown[0]}")
+            return [
+                {
+                    "id": f"gid://shopify/InventoryQuantity/{row['inventory_item_id']}?name={name}",
+                    "name": name,
+                    "quantity": row[name],
+                    "updatedAt": None if name == "on_hand" else moved,
+                }
+                for name in names_
+            ]
+
+        return {
+            "__typename": "InventoryLevel",
+            "id": f"gid://shopify/InventoryLevel/{LOCATION_ID}?inventory_item_id={row['inventory_item_id']}",
+            "isActive": True,
+            "createdAt": moved,
+            "updatedAt": moved,
+            "item": lambda info: self._inventory_item(row),
+            "location": self._here(),
+            "quantities": lambda info, names: quantities(info, names),
+        }
+
+    # --- what can be written
+
+    def _set_quantities(self, info: GraphQLResolveInfo, input: Mapping[str, Any]) -> dict[str, Any]:
+        directive = self.schema.graphql.get_directive("idempotent")
+        assert directive is not None
+        given = get_directive_values(directive, info.field_nodes[0], info.variable_values)
+        key = (given or {}).get("key", "").strip()
+        if not key:
+            message = "The @idempotent directive is required for this mutation but was not provided."
+            raise GraphQLError(message, extensions={"code": "BAD_REQUEST"})
+        if any("changeFromQuantity" not in one for one in input["quantities"]):
+            message = "InventoryQuantityInput must include the following argument: changeFromQuantity."
+            raise GraphQLError(message, extensions={"code": "INVALID_FIELD_ARGUMENTS"})
+        request = json.dumps(input, sort_keys=True)
+        with self.shop.transaction() as database:
+            known = self.shop.rows("select request, answer from idempotency where key = ?", key)
+            if known and known[0]["request"] != request:
+                message = "The same idempotency key cannot be used with different operation parameters."
+                return _refused(("IDEMPOTENCY_KEY_PARAMETER_MISMATCH", None, message))
+            if known and known[0]["answer"] is None:
+                message = "A previous request with this idempotency key failed. Retry with a new idempotency key."
+                return _refused(("IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED", None, message))
+            if known:
+                answer: dict[str, Any] = json.loads(known[0]["answer"])
+                return answer
+            problems = self._why_not(input)
+            answer = _refused(*problems) if problems else self._set(input)
+            kept = None if problems else json.dumps(answer)
+            database.execute("insert into idempotency values (?, ?, ?)", (key, request, kept))
+        return answer
+
+    def _why_not(self, input: Mapping[str, Any]) -> list[tuple[str, list[str] | None, str]]:
+        """What stands against setting these quantities: code, field and message of each."""
+        if input["name"] not in ("available", "on_hand"):
+            message = "The quantity name must be either 'available' or 'on_hand'."
+            return [("INVALID_NAME", ["input", "name"], message)]
+        if input["reason"] not in REASONS:
+            message = f"The specified reason is invalid. Valid values are: {', '.join(REASONS)}."
+            return [("INVALID_REASON", ["input", "reason"], message)]
+        problems: list[tuple[str, list[str] | None, str]] = []
+        seen = set()
+        for index, wish in enumerate(input["quantities"]):
+            row = self.shop.level(number_of(wish["inventoryItemId"], "InventoryItem") or 0)
+            field = ["input", "quantities", str(index)]
+            if row is None:
+                message = "The specified inventory item could not be found."
+                problems.append(("INVALID_INVENTORY_ITEM", [*field, "inventoryItemId"], message))
+            elif number_of(wish["locationId"], "Location") != LOCATION_ID:
+                problems.append(
+                    ("INVALID_LOCATION", [*field, "locationId"], "The specified location could not be found.")
+                )
+            elif wish["inventoryItemId"] in seen:
+                message = "The combination of inventoryItemId and locationId must be unique."
+                problems.append(("NO_DUPLICATE_INVENTORY_ITEM_ID_GROUP_ID_PAIR", field, message))
+            elif wish["quantity"] > BILLION:
+                message = "The quantity can't be higher than 1,000,000,000."
+                problems.append(("INVALID_QUANTITY_TOO_HIGH", [*field, "quantity"], message))
+            elif input["name"] == "on_hand" and wish["quantity"] < 0:
+                problems.append(("INVALID_QUANTITY_NEGATIVE", [*field, "quantity"], "The quantity can't be negative."))
+            elif not row["is_tracked"]:
+                message = "The specified inventory item is not allowed to be adjusted via API."
+                problems.append(("NON_MUTABLE_INVENTORY_ITEM", [*field, "inventoryItemId"], message))
+            elif wish["changeFromQuantity"] not in (None, row[input["name"]]):
+                message = "The changeFromQuantity value does not match persisted value."
+                problems.append(("CHANGE_FROM_QUANTITY_STALE", [*field, "changeFromQuantity"], message))
+            seen.add(wish["inventoryItemId"])
+        return problems
+
+    def _set(self, input: Mapping[str, Any]) -> dict[str, Any]:
+        changes = []
+        for wish in input["quantities"]:
+            item = number_of(wish["inventoryItemId"], "InventoryItem") or 0
+            row = self.shop.level(item)
+            assert row is not None
+            delta = wish["quantity"] - row[input["name"]]
+            self.shop.move_stock(item, available=delta)
+            if delta:
+                for name in ("available", "on_hand"):
+                    changes.append(
+                        {
+                            "name": name,
+                            "delta": delta,
+                            "quantityAfterChange": None,
+                            "item": {"id": wish["inventoryItemId"], "sku": row["sku"]},
+                            "location": {"id": wish["locationId"], "name": LOCATION_NAME},
+                        }
+                    )
+        group = {
+            "id": gid("InventoryAdjustmentGroup", time.time_ns() // 1000),
+            "createdAt": zulu(time.time()),
+            "reason": input["reason"],
+            "referenceDocumentUri": input.get("referenceDocumentUri"),
+            "changes": changes,
+        }
+        return {"inventoryAdjustmentGroup": group if changes else None, "userErrors": []}
+
+    def _create_fulfilment(
+        self, info: GraphQLResolveInfo, fulfillment: Mapping[str, Any], message: str | None = None
+    ) -> dict[str, Any]:
+        tracking = fulfillment.get("trackingInfo") or {}
+        wanted: dict[int, Mapping[int, int] | None] = {}
+        for part in fulfillment["lineItemsByFulfillmentOrder"]:
+            lines = part.get("fulfillmentOrderLineItems")
+            wanted[number_of(part["fulfillmentOrderId"], "FulfillmentOrder") or 0] = (
+                {number_of(line["id"], "FulfillmentOrderLineItem") or 0: line["quantity"] for line in lines}
+                if lines
+                else None
+            )
+        try:
+            parcel = self.shop.fulfil(
+                wanted,
+                number=tracking.get("number") or next(iter(tracking.get("numbers") or ()), None),
+                company=tracking.get("company"),
+                url=tracking.get("url"),
+            )
+        except NotPossible as reason:
+            return {"fulfillment": None, "userErrors": [{"field": ["fulfillment"], "message": str(reason)}]}
+        order = self.shop.answer_for(parcel["order_id"])
+        assert order is not None
+        found = self._with_pages(order)["fulfillments"](info)
+        mine = next(one for one in found if one["id"] == parcel["admin_graphql_api_id"])
+        return {"fulfillment": mine, "userErrors": []}
+
+
+def _refused(*problems: tuple[str, list[str] | None, str]) -> dict[str, Any]:
+    errors = [{"code": code, "field": field, "message": message} for code, field, message in problems]
+    return {"inventoryAdjustmentGroup": None, "userErrors": errors}
+
+
+def _listed(rows: Sequence[Any]) -> Callable[..., Sequence[Any]]:
+    """A plain list that may be asked for its first ones."""
+    return lambda info, first=None, **_: rows[:first]
+
+
+def _size(page: Mapping[str, Any]) -> int:
+    if page.get("last") or page.get("before"):
+        raise GraphQLError("the sandbox shop pages forwards only; ask with first and after")
+    first = page.get("first")
+    if not first:
+        raise GraphQLError("you must provide one of first or last", extensions={"code": "BAD_REQUEST"})
+    if first > 250:
+        raise GraphQLError(f"first cannot exceed 250, and is {first}", extensions={"code": "BAD_REQUEST"})
+    return int(first)
+
+
+def _connection(rows: Sequence[tuple[tuple[int, int], Any]], first: int) -> dict[str, Any]:
+    """The page's rows with their places; one row more than asked for tells that there is a next page."""
+    shown = rows[:first]
+    edges = [{"cursor": _cursor(place), "node": node} for place, node in shown]
+    return {
+        "nodes": [node for _, node in shown],
+        "edges": edges,
+        "pageInfo": {
+            "hasNextPage": len(rows) > first,
+            "hasPreviousPage": False,
+            "startCursor": edges[0]["cursor"] if edges else None,
+            "endCursor": edges[-1]["cursor"] if edges else None,
+        },
+    }
+
+
+def _mapped(page: dict[str, Any], shape: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    page["nodes"] = [shape(row) for row in page["nodes"]]
+    page["edges"] = [{**edge, "node": node} for edge, node in zip(page["edges"], page["nodes"], strict=True)]
+    return page
+
+
+def _cursor(place: tuple[int, int]) -> str:
+    return base64.b64encode(json.dumps({"last_value": place[0], "last_id": place[1]}).encode()).decode()
+
+
+def _place(cursor: str) -> tuple[int, int]:
+    try:
+        read = json.loads(base64.b64decode(cursor, validate=True))
+        return int(read["last_value"]), int(read["last_id"])
+    except (ValueError, KeyError, TypeError) as problem:
+        raise GraphQLError("Invalid cursor for current pagination sort.") from problem
+
+
+def _terms(query: str | None) -> list[list[tuple[str, str, str]]]:
+    """A search as alternatives of terms that must all hold: (name, comparator, value)."""
+    ways: list[list[tuple[str, str, str]]] = [[]]
+    rest = (query or "").strip()
+    while rest:
+        word = re.match(r"(AND|OR)\s+", rest)
+        if word:
+            if word[1] == "OR":
+                ways.append([])
+            rest = rest[word.end() :]
+            continue
+        found = TERM.match(rest)
+        if not found:
+            raise GraphQLError(f"the sandbox shop cannot read the search at: {rest[:40]}")
+        value = found[3]
+        if value[0] in "'\"":
+            value = re.sub(r"\\(.)", r"\1", value[1:-1])
+        ways[-1].append((found[1], found[2] or "=", value))
+        rest = rest[found.end() :].strip()
+    return ways
+
+
+def _seconds(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as problem:
+        raise GraphQLError(f"{text!r} is no time that a search understands") from problem
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def _orders_where(query: str | None) -> tuple[str, list[Any]]:
+    """A search over orders as a condition of ours, its values apart."""
+    ways: list[str] = []
+    values: list[str | int] = []
+    for terms in _terms(query):
+        parts = ["true"]
+        for name, comparator, value in terms:
+            if name in ("updated_at", "created_at"):
+                values.append(_seconds(value))
+            elif name == "id":
+                name = "order_id"
+                values.append(int(value))
+            elif name == "name" and comparator == "=":
+                values.append(value if value.startswith("#") else f"#{value}")
+            else:
+                raise GraphQLError(f"the sandbox shop does not search orders by {name}")
+            parts.append(f"{name} {comparator} ?")
+        ways.append("(" + " and ".join(parts) + ")")
+    return "(" + " or ".join(ways) + ")", values
+
+
+def _matches(row: Mapping[str, Any], query: str | None, names: Mapping[str, str]) -> bool:
+    compare: dict[str, Callable[[Any, Any], bool]] = {
+        "=": lambda a, b: a == b,
+        ">=": lambda a, b: a >= b,
+        "<=": lambda a, b: a <= b,
+        ">": lambda a, b: a > b,
+        "<": lambda a, b: a < b,
+    }
+
+    def holds(name: str, comparator: str, value: str) -> bool:
+        if name == "sku" and comparator == "=":
+            return str(row["sku"]).lower() == value.lower()  # as the real search does; the caller compares case
+        if name not in names:
+            raise GraphQLError(f"the sandbox shop does not search these by {name}")
+        wanted = _seconds(value) if name == "updated_at" else int(value)
+        return compare[comparator](row[names[name]], wanted)
+
+    return any(all(holds(*term) for term in terms) for terms in _terms(query))
