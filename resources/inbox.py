@@ -1,12 +1,16 @@
 """Keeping: what a system said is committed to the inbox once, before anyone is told "got it"."""
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from resources.connector import Message, Page
 from resources.store import Store, in_order, query
 from resources.text import hash_of
+
+KEEP_AND_TELL = sa.text(query("keep_what_is_new").text + " returning stream, event_id, body_hash")
 
 
 def keep(connection: sa.Connection, *, system: str, arrived_by: str, messages: Sequence[Message]) -> int:
@@ -17,7 +21,29 @@ def keep(connection: sa.Connection, *, system: str, arrived_by: str, messages: S
     """
     if not messages:
         return 0
-    columns = {
+    in_order(connection)
+    name = "keep_what_differs" if arrived_by in ("poll", "snapshot") else "keep_what_is_new"
+    values = {"system": system, "arrived_by": arrived_by, **_columns(messages)}
+    return connection.execute(query(name), values).rowcount
+
+
+def keep_each(connection: sa.Connection, *, system: str, messages: Sequence[Message]) -> list[bool]:
+    """Insert what is new of webhook messages, in one statement; of each message whether it was."""
+    if not messages:
+        return []
+    columns = _columns(messages)
+    in_order(connection)
+    kept = connection.execute(KEEP_AND_TELL, {"system": system, "arrived_by": "webhook", **columns})
+    new = Counter(tuple(row) for row in kept)
+    told = []
+    for identity in zip(columns["streams"], columns["event_ids"], columns["body_hashes"], strict=True):
+        told.append(new[identity] > 0)  # of equal messages in one statement the first is the new one
+        new[identity] -= 1
+    return told
+
+
+def _columns(messages: Sequence[Message]) -> dict[str, list[Any]]:
+    return {
         "streams": [m.stream for m in messages],
         "remote_ids": [m.remote_id for m in messages],
         "event_ids": [m.event_id for m in messages],
@@ -29,9 +55,6 @@ def keep(connection: sa.Connection, *, system: str, arrived_by: str, messages: S
         "payloads": [m.payload for m in messages],
         "bodies": [m.body for m in messages],
     }
-    in_order(connection)
-    name = "keep_what_differs" if arrived_by in ("poll", "snapshot") else "keep_what_is_new"
-    return connection.execute(query(name), {"system": system, "arrived_by": arrived_by, **columns}).rowcount
 
 
 def keep_page(store: Store, *, system: str, stream: str, page: Page) -> int:

@@ -46,7 +46,7 @@ create table ledger (
     value      text,
     flow       text,
     by_whom    text not null,
-    at         timestamptz not null default now()
+    happened_at timestamptz not null default now()
 );
 create index ledger_key on ledger (entity, key, ledger_id);
 

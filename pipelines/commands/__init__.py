@@ -16,6 +16,8 @@ FOR_PEOPLE = {
     "resources.connector.BadMessage": 1,
     "resources.connector.BadSignature": 1,
     "resources.connector.Unreachable": 2,
+    "resources.migrate.CannotMigrate": 2,
+    "resources.postgres.ServerProblem": 2,
     "resources.settings.BadSetting": 2,
 }
 NO_DATABASE = {"sqlalchemy.exc.OperationalError", "psycopg.OperationalError", "psycopg2.OperationalError"}
