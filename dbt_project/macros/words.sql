@@ -1,0 +1,39 @@
+{# The words in which generated SQL speaks: created once a run in the process's own memory, where every model finds them. #}
+{% macro create_words() %}
+{% if execute %}
+    {% do run_query(words()) %}
+    {% do run_query(iso_words()) %}
+{% endif %}
+{% endmacro %}
+
+{% macro words() %}
+-- An empty text says nothing.
+create or replace macro memory.main.told(value) as nullif(trim(cast(value as varchar)), '');
+
+-- Numbers keep every digit that they came with; what would lose one is no number here.
+create or replace macro memory.main.is_decimal(value) as regexp_full_match(value, '[+-]?[0-9]{1,27}([.][0-9]{1,10}0*)?');
+create or replace macro memory.main.as_decimal(value) as try_cast(if(is_decimal(value), value, null) as decimal(38, 10));
+create or replace macro memory.main.is_whole(value) as regexp_full_match(value, '[+-]?[0-9]{1,18}([.]0*)?');
+create or replace macro memory.main.as_whole(value) as try_cast(split_part(if(is_whole(value), value, null), '.', 1) as bigint);
+
+-- A time with an offset is taken at its word; one without takes its system's zone.
+create or replace macro memory.main.has_offset(value) as regexp_matches(value, '[0-9](Z|[+-](0[0-9]|1[0-4]):?([0-5][0-9])?)$');
+create or replace macro memory.main.has_zone_mark(value) as regexp_matches(value, ':[0-9.]+ ?(Z|[+-][0-9:]+)$');
+create or replace macro memory.main.as_instant(value, zone) as case when has_offset(value) and has_zone_mark(value) then try_cast(value as timestamptz) when not has_zone_mark(value) then timezone(zone, try_cast(value as timestamp)) end;
+
+-- Newest wins; equal times are settled by the body, so every order of arrival settles the same way.
+create or replace macro memory.main.order_key_of(moment, body_hash) as (cast(epoch_us(moment) as hugeint) * 9223372036854775808) + cast(hash(body_hash) // 2 as hugeint);
+
+create or replace macro memory.main.is_boolean(value) as lower(value) in ('true', 'false', '1', '0', 'yes', 'no', 't', 'f');
+create or replace macro memory.main.as_boolean(value) as try_cast(case lower(value) when 'yes' then 'true' when 'no' then 'false' else lower(value) end as boolean);
+create or replace macro memory.main.is_email(value) as regexp_full_match(value, '[^@\s,;<>]+@[^@\s,;<>]+[.][^@\s,;<>.]{2,}');
+create or replace macro memory.main.is_phone(value) as regexp_full_match(value, '[+]?[0-9 ()./-]{5,24}(( ?(x|ext[.]?) ?)[0-9]{1,6})?') and len(regexp_replace(value, '[^0-9]', '', 'g')) between 5 and 17;
+
+-- Sums over a JSON list in a payload.
+create or replace macro memory.main.sum_in(list_of, path) as list_sum(list_transform(cast(list_of as json[]), lambda part: try_cast(part ->> path as decimal(38, 10))));
+create or replace macro memory.main.sum_of_products(list_of, one, other) as list_sum(list_transform(cast(list_of as json[]), lambda part: try_cast(part ->> one as decimal(18, 4)) * try_cast(part ->> other as decimal(18, 6))));
+
+-- Money and quantities travel as text, without the zeros that the warehouse pads them with.
+create or replace macro memory.main.as_travelling(amount) as regexp_replace(regexp_replace(cast(amount as varchar), '([.][0-9]{2}[0-9]*?)0+$', '\1'), '[.]$', '');
+
+{% endmacro %}

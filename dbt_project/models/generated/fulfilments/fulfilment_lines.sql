@@ -1,0 +1,44 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- One row per SKU in a parcel. Its parent's winning message alone decides which exist; one that went has `removed_at`.
+{{ config(
+    materialized="incremental", incremental_strategy="touched", unique_key=["fulfilment_number"],
+    meta={"touched": "touched_fulfilments"}, tags=["sync_fulfilments"],
+) }}
+
+with parents as (
+    select fulfilment_number, origin_system, lines_inbox_id, changed_at
+    from {{ ref("fulfilments") }}
+    where fulfilment_number in (select fulfilment_number from {{ ref("touched_fulfilments") }})
+),
+
+messages as (
+    select
+        lines.* exclude (fulfilment_number), parents.fulfilment_number, parents.origin_system,
+        parent_messages.order_key, parent_messages.is_rejected, parent_messages.occurred_at,
+        lines.inbox_id = parents.lines_inbox_id as is_current
+    from {{ ref("stg_fulfilment_lines") }} as lines
+    join {{ ref("stg_fulfilments") }} as parent_messages using (inbox_id)
+    left join {{ links("fulfilments") }} as links on links.system = parent_messages.system and links.remote_id = parent_messages.remote_id
+    join parents on parents.fulfilment_number = coalesce(links.key, lines.fulfilment_number)
+    where not parent_messages.is_rejected
+),
+
+settled as (
+    select
+        fulfilment_number, line_id,
+        coalesce({{ latest("sku", owner="system = origin_system and system in ('warehouse')") }}, {{ latest("sku", owner="system = origin_system and system in ('tryton')") }}) as sku,
+        coalesce({{ latest("quantity", owner="system = origin_system and system in ('warehouse')") }}, {{ latest("quantity", owner="system = origin_system and system in ('tryton')") }}) as quantity,
+        coalesce(min(position) filter (where is_current), max(position)) as position,
+        if(bool_or(is_current), null, any_value(parents.changed_at)) as removed_at
+    from messages
+    join parents using (fulfilment_number, origin_system)
+    group by fulfilment_number, line_id
+)
+
+select
+    fulfilment_number,
+    line_id,
+    cast(sku as varchar) as sku,
+    cast(quantity as bigint) as quantity,
+    position, removed_at
+from settled

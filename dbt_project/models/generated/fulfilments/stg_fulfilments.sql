@@ -1,0 +1,164 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- One row per message about fulfilments, in our words, cast and judged.
+{{ config(materialized="incremental", incremental_strategy="batch", unique_key="inbox_id", tags=["sync_fulfilments"]) }}
+
+with
+tryton_shipments as (
+    select
+        inbox_id, system, stream, received_at, 'UTC' as zone,
+        arrived_by, file_name, row_number, body_hash,
+        told((heard[1] ->> '$')) as remote_id,
+        told('MAIN-' || ((heard[2] ->> '$'))) as fulfilment_number,
+        told((heard[3] ->> '$')) as occurred_at_told, true as has_clock,
+        coalesce(true, false) as may_originate,
+        false as is_deletion,
+        true as tells_lines,
+        told((heard[4] ->> '$')) as order_number_told,
+        told('MAIN') as location_told,
+        told((heard[5] ->> '$')) as tracking_number_told,
+        told((heard[6] ->> '$')) as carrier_told,
+        told((heard[7] ->> '$')) as shipped_at_told,
+        struct_pack(
+            order_number := heard[4] is not null,
+            location := true,
+            tracking_number := heard[5] is not null,
+            carrier := heard[6] is not null,
+            shipped_at := heard[7] is not null
+        ) as said
+    from (
+        select
+            *, json_extract(payload, ['$.id', '$.number', '$.write_date', '$.order_number', '$.reference', '$.carrier', '$.shipped_at']) as heard,
+            cast(null as varchar) as as_of
+        from {{ ref("landing_fulfilments") }}
+        where system = 'tryton' and stream = 'shipments' and {{ in_batch("inbox_id") }}
+    )
+),
+warehouse_despatches as (
+    select
+        inbox_id, system, stream, received_at, 'Europe/Berlin' as zone,
+        arrived_by, file_name, row_number, body_hash,
+        told((heard[1] ->> '$')) as remote_id,
+        told('3PL-' || ((heard[1] ->> '$'))) as fulfilment_number,
+        told((heard[2] ->> '$')) as occurred_at_told, true as has_clock,
+        coalesce(true, false) as may_originate,
+        false as is_deletion,
+        true as tells_lines,
+        told((heard[3] ->> '$')) as order_number_told,
+        told('3PL') as location_told,
+        told((heard[4] ->> '$')) as tracking_number_told,
+        told((heard[5] ->> '$')) as carrier_told,
+        told((heard[2] ->> '$')) as shipped_at_told,
+        struct_pack(
+            order_number := heard[3] is not null,
+            location := true,
+            tracking_number := heard[4] is not null,
+            carrier := heard[5] is not null,
+            shipped_at := heard[2] is not null
+        ) as said
+    from (
+        select
+            *, json_extract(payload, ['$.parcel', '$.at', '$.order', '$.tracking', '$.carrier']) as heard,
+            cast(null as varchar) as as_of
+        from {{ ref("landing_fulfilments") }}
+        where system = 'warehouse' and stream = 'despatches' and {{ in_batch("inbox_id") }}
+    )
+),
+
+messages as (
+    select * from tryton_shipments union all by name
+    select * from warehouse_despatches
+),
+
+cast_to_type as (
+    select
+        *,
+        coalesce(as_instant(occurred_at_told, zone), if(has_clock, null, received_at)) as occurred_at,
+        order_number_told as order_number,
+        location_told as location,
+        tracking_number_told as tracking_number,
+        carrier_told as carrier,
+        as_instant(shipped_at_told, zone) as shipped_at
+    from messages
+),
+
+judged as (
+    select
+        *,
+        struct_pack(
+            order_number := case
+                when system not in ('warehouse', 'tryton') or not said.order_number then null
+                when order_number is null then 'is missing'
+            end,
+            location := case
+                when system not in ('warehouse', 'tryton') or not said.location then null
+                when location is null then 'is missing'
+            end,
+            tracking_number := case
+                when system not in ('warehouse', 'tryton') or not said.tracking_number then null
+            end,
+            carrier := case
+                when system not in ('warehouse', 'tryton') or not said.carrier then null
+            end,
+            shipped_at := case
+                when system not in ('warehouse', 'tryton') or not said.shipped_at then null
+                when shipped_at_told is not null and shipped_at is null then '«' || shipped_at_told || '» is not a time'
+                when shipped_at is null then 'is missing'
+            end
+        ) as broken,
+        list_filter([
+            cast(null as varchar)
+        ], lambda reason: reason is not null) as warnings
+    from cast_to_type
+)
+,
+bad_fulfilment_lines as (
+    select
+        inbox_id,
+        list('line ' || position || coalesce(' (' || sku || ')', '') || ' ' || reason order by position) as reasons
+    from (
+        select inbox_id, position, sku, unnest(reasons) as reason
+        from {{ ref("stg_fulfilment_lines") }}
+        where len(reasons) > 0 and {{ in_batch("inbox_id") }}
+    )
+    group by inbox_id
+)
+,
+rejections as (
+    select
+        judged.*,
+        list_filter([
+            if(fulfilment_number is null, 'fulfilment_number is missing', null),
+            case
+                when has_clock and occurred_at_told is null then 'the message does not say when it happened'
+                when occurred_at is null then '«' || occurred_at_told || '» is not a time'
+                when occurred_at > received_at + interval 5 minutes then '«' || occurred_at_told || '» lies in the future'
+            end,
+            null
+        ], lambda reason: reason is not null)
+            || coalesce(bad_fulfilment_lines.reasons, [])
+            as rejections
+    from judged
+    left join bad_fulfilment_lines using (inbox_id)
+)
+
+select
+    inbox_id, system, stream, received_at,
+    arrived_by, file_name, row_number, remote_id,
+    fulfilment_number,
+    occurred_at, order_key_of(occurred_at, body_hash) as order_key,
+    may_originate, is_deletion, tells_lines,
+    order_number,
+    location,
+    tracking_number,
+    carrier,
+    shipped_at,
+    said, broken, warnings,
+    len(rejections) > 0 as is_rejected,
+    rejections || list_filter([
+        'order_number ' || broken.order_number,
+        'location ' || broken.location,
+        'tracking_number ' || broken.tracking_number,
+        'carrier ' || broken.carrier,
+        'shipped_at ' || broken.shipped_at
+    ], lambda reason: reason is not null) as reasons
+from rejections

@@ -1,0 +1,79 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- What each destination should now hold of fulfilments: one row per flow, destination and record.
+{{ config(
+    materialized="incremental", incremental_strategy="touched", unique_key=["fulfilment_number"],
+    meta={"touched": "touched_fulfilments"}, tags=["sync_fulfilments"],
+) }}
+
+with records as (
+    select * from {{ ref("fulfilments") }} where fulfilment_number in (select fulfilment_number from {{ ref("touched_fulfilments") }})
+),
+
+fulfilment_lines as (
+    select
+        fulfilment_number,
+        list(struct_pack(
+            line_id := line_id,
+            sku := sku,
+            quantity := cast(quantity as varchar)
+        ) order by position, line_id) as lines,
+        list('waits for ' || sku || ', which no one has told us of' order by position) filter (where not true) as waits_for
+    from {{ ref("fulfilment_lines") }}
+    where removed_at is null and fulfilment_number in (select fulfilment_number from records)
+    group by fulfilment_number
+),
+
+asked as (
+    select
+        key as fulfilment_number, flow,
+        arg_max(kind, ledger_id) as kind, max(ledger_id) as asked_id
+    from {{ ref("ledger_fulfilments") }}
+    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }}
+    group by key, flow
+),
+
+links as (
+    select key as fulfilment_number, system, max(remote_id) as remote_id
+    from {{ links("fulfilments") }}
+    group by key, system
+),
+
+despatch_to_storefront as (
+    select
+        'despatch_to_storefront' as flow,
+        parents.origin_system as system,
+        records.fulfilment_number,
+        coalesce(true, false) and records.deleted_at is null as is_wanted,
+        'ignore' as action_on_leave,
+        to_json(struct_pack(
+            fulfilment_number := records.fulfilment_number,
+            order_remote_id := parents.origin_remote_id,
+            lines := coalesce(fulfilment_lines.lines, []),
+            order_number := records.order_number,
+            tracking_number := records.tracking_number,
+            carrier := records.carrier,
+            shipped_at := strftime(records.shipped_at, '%Y-%m-%dT%H:%M:%S.%fZ')
+        )) as payload,
+        links.remote_id,
+        coalesce(
+            'the newest message could not be taken: ' || records.rejected_since,
+            list_filter(records.flags, lambda flag: split_part(flag, ' ', 1) in ('order_number', 'tracking_number', 'carrier', 'shipped_at'))[1],
+            if(not records.is_order_number_known, 'waits for ' || records.order_number || ', which no one has told us of', null),
+            null
+        ) as held_because,
+        case
+            when asked.kind = 'repair' then 'repair'
+            when asked.kind in ('decided', 'revoked') then 'decision'
+        end as asked,
+        'live' as mode,
+        'latest' as deliver,
+        records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
+    from records
+    left join {{ ref("orders") }} as parents on parents.order_number = records.order_number
+    left join fulfilment_lines using (fulfilment_number)
+    left join asked on asked.fulfilment_number = records.fulfilment_number and coalesce(asked.flow, 'despatch_to_storefront') = 'despatch_to_storefront'
+    left join links on links.fulfilment_number = records.fulfilment_number and links.system = parents.origin_system
+    where parents.origin_system in ('shopify') or parents.origin_system is null
+)
+
+select * from despatch_to_storefront

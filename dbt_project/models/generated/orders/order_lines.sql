@@ -1,0 +1,55 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- One row per line of an order. Its parent's winning message alone decides which exist; one that went has `removed_at`.
+{{ config(
+    materialized="incremental", incremental_strategy="touched", unique_key=["order_number"],
+    meta={"touched": "touched_orders"}, tags=["sync_orders"],
+) }}
+
+with parents as (
+    select order_number, origin_system, lines_inbox_id, changed_at
+    from {{ ref("orders") }}
+    where order_number in (select order_number from {{ ref("touched_orders") }})
+),
+
+messages as (
+    select
+        lines.* exclude (order_number), parents.order_number, parents.origin_system,
+        parent_messages.order_key, parent_messages.is_rejected, parent_messages.occurred_at,
+        lines.inbox_id = parents.lines_inbox_id as is_current
+    from {{ ref("stg_order_lines") }} as lines
+    join {{ ref("stg_orders") }} as parent_messages using (inbox_id)
+    left join {{ links("orders") }} as links on links.system = parent_messages.system and links.remote_id = parent_messages.remote_id
+    join parents on parents.order_number = coalesce(links.key, lines.order_number)
+    where not parent_messages.is_rejected
+),
+
+settled as (
+    select
+        order_number, line_id,
+        {{ latest("sku", owner="system = origin_system") }} as sku,
+        {{ latest("title", owner="system = origin_system") }} as title,
+        {{ latest("quantity", owner="system = origin_system") }} as quantity,
+        {{ latest("unit_price", owner="system = origin_system") }} as unit_price,
+        {{ latest("discount", owner="system = origin_system") }} as discount,
+        {{ latest("tax_rate", owner="system = origin_system") }} as tax_rate,
+        {{ latest("is_credit", owner="system = origin_system") }} as is_credit,
+        coalesce(min(position) filter (where is_current), max(position)) as position,
+        if(bool_or(is_current), null, any_value(parents.changed_at)) as removed_at
+    from messages
+    join parents using (order_number, origin_system)
+    group by order_number, line_id
+)
+
+select
+    order_number,
+    line_id,
+    cast(sku as varchar) as sku,
+    cast(title as varchar) as title,
+    cast(quantity as bigint) as quantity,
+    cast(unit_price as decimal(38, 10)) as unit_price,
+    cast(discount as decimal(38, 10)) as discount,
+    cast(tax_rate as decimal(38, 10)) as tax_rate,
+    cast(is_credit as boolean) as is_credit,
+    coalesce(sku in (select sku from {{ ref("products") }}), false) as is_sku_known,
+    position, removed_at
+from settled

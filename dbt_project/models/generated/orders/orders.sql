@@ -1,0 +1,200 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- One row per customer order, whichever channel took it. For each field its owner's word wins, whatever order the messages came in.
+{{ config(
+    materialized="incremental", incremental_strategy="touched", unique_key=["order_number"],
+    meta={"touched": "touched_orders"}, tags=["sync_orders"],
+) }}
+
+with
+messages as (
+    select stg.* exclude (order_number), coalesce(links.key, stg.order_number) as order_number, coalesce(links.by_whom, '') = 'courier' as is_ours
+    from {{ ref("stg_orders") }} as stg
+    left join {{ links("orders") }} as links using (system, remote_id)
+    where coalesce(links.key, stg.order_number) in (select order_number from {{ ref("touched_orders") }})
+),
+
+-- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
+origins as (
+    select
+        order_number,
+        arg_min(system, order_key) as origin_system,
+        arg_min(remote_id, order_key) as origin_remote_id
+    from messages
+    where may_originate and not is_ours and not is_rejected
+    group by order_number
+),
+
+settled as (
+    select
+        order_number, origin_system, origin_remote_id,
+        {{ latest("number", owner="system = origin_system") }} as number,
+        {{ furthest("status", owner="system = origin_system", ladder="['placed', 'paid', 'refunded', 'cancelled']") }} as status,
+        {{ latest("currency", owner="system = origin_system") }} as currency,
+        {{ latest("placed_at", owner="system = origin_system") }} as placed_at,
+        {{ latest("cancelled_at", owner="system = origin_system") }} as cancelled_at,
+        {{ latest("total", owner="system = origin_system") }} as total,
+        {{ latest("tax_total", owner="system = origin_system") }} as tax_total,
+        {{ latest("discount_total", owner="system = origin_system") }} as discount_total,
+        {{ latest("shipping_total", owner="system = origin_system") }} as shipping_total,
+        {{ latest("prices_include_tax", owner="system = origin_system") }} as prices_include_tax,
+        {{ latest("email", owner="system = origin_system") }} as email,
+        {{ latest("phone", owner="system = origin_system") }} as phone,
+        {{ latest("customer", owner="system = origin_system") }} as customer,
+        {{ latest("name", owner="system = origin_system") }} as name,
+        {{ latest("street", owner="system = origin_system") }} as street,
+        {{ latest("city", owner="system = origin_system") }} as city,
+        {{ latest("postcode", owner="system = origin_system") }} as postcode,
+        {{ latest("country", owner="system = origin_system") }} as country,
+        {{ latest("country_name", owner="system = origin_system") }} as country_name,
+        {{ latest("erp_number", owner="system in ('tryton')") }} as erp_number,
+        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where (system = origin_system)) as deleted_at,
+        arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system) as lines_inbox_id,
+        list_distinct([
+            {{ winner_of("number", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("status", owner="system = origin_system", by="(list_position(['placed', 'paid', 'refunded', 'cancelled'], status), order_key)") }},
+            {{ winner_of("currency", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("placed_at", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("cancelled_at", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("total", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("tax_total", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("discount_total", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("shipping_total", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("prices_include_tax", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("email", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("phone", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("customer", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("name", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("street", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("city", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("postcode", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("country", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("country_name", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("erp_number", owner="system in ('tryton')", by="order_key") }},
+            arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system),
+            arg_max(inbox_id, order_key) filter (where is_deletion and (system = origin_system))
+        ]) as winners,
+        -- What its origin said last and could not be taken: what we hold may be old.
+        case when coalesce(
+            max(order_key) filter (where is_rejected and system = origin_system)
+                > max(order_key) filter (where not is_rejected and system = origin_system), false
+        ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
+        bool_or(len(reasons) > 0 and not is_rejected) as has_broken_fields,
+        max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
+        max(inbox_id) filter (where not is_rejected) as last_inbox_id,
+        max(received_at) filter (where not is_rejected) as last_received_at
+    from messages
+    join origins using (order_number)
+    group by order_number, origin_system, origin_remote_id
+),
+
+-- A field is flagged when its owner's newest word on it was not taken; the last good value stays.
+flags as (
+    select
+        order_number,
+        list_filter([
+            'number ' || arg_max_null(broken.number, order_key) filter (where said.number and not is_rejected and system = origin_system),
+            'status ' || arg_max_null(broken.status, order_key) filter (where said.status and not is_rejected and system = origin_system),
+            'currency ' || arg_max_null(broken.currency, order_key) filter (where said.currency and not is_rejected and system = origin_system),
+            'placed_at ' || arg_max_null(broken.placed_at, order_key) filter (where said.placed_at and not is_rejected and system = origin_system),
+            'cancelled_at ' || arg_max_null(broken.cancelled_at, order_key) filter (where said.cancelled_at and not is_rejected and system = origin_system),
+            'total ' || arg_max_null(broken.total, order_key) filter (where said.total and not is_rejected and system = origin_system),
+            'tax_total ' || arg_max_null(broken.tax_total, order_key) filter (where said.tax_total and not is_rejected and system = origin_system),
+            'discount_total ' || arg_max_null(broken.discount_total, order_key) filter (where said.discount_total and not is_rejected and system = origin_system),
+            'shipping_total ' || arg_max_null(broken.shipping_total, order_key) filter (where said.shipping_total and not is_rejected and system = origin_system),
+            'prices_include_tax ' || arg_max_null(broken.prices_include_tax, order_key) filter (where said.prices_include_tax and not is_rejected and system = origin_system),
+            'email ' || arg_max_null(broken.email, order_key) filter (where said.email and not is_rejected and system = origin_system),
+            'phone ' || arg_max_null(broken.phone, order_key) filter (where said.phone and not is_rejected and system = origin_system),
+            'customer ' || arg_max_null(broken.customer, order_key) filter (where said.customer and not is_rejected and system = origin_system),
+            'name ' || arg_max_null(broken.name, order_key) filter (where said.name and not is_rejected and system = origin_system),
+            'street ' || arg_max_null(broken.street, order_key) filter (where said.street and not is_rejected and system = origin_system),
+            'city ' || arg_max_null(broken.city, order_key) filter (where said.city and not is_rejected and system = origin_system),
+            'country ' || arg_max_null(broken.country, order_key) filter (where said.country and not is_rejected and system = origin_system),
+            'country_name ' || arg_max_null(broken.country_name, order_key) filter (where said.country_name and not is_rejected and system = origin_system),
+            'erp_number ' || arg_max_null(broken.erp_number, order_key) filter (where said.erp_number and not is_rejected and system in ('tryton'))
+        ], lambda flag: flag is not null) as flags
+    from messages
+    join (select order_number, origin_system from settled where has_broken_fields) using (order_number)
+    group by order_number
+)
+,
+
+-- What a person decided about a field wins until it is revoked.
+decisions as (
+    select key as order_number,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'number') as number_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'status') as status_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'currency') as currency_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'placed_at') as placed_at_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'cancelled_at') as cancelled_at_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'total') as total_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'tax_total') as tax_total_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'discount_total') as discount_total_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'shipping_total') as shipping_total_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'prices_include_tax') as prices_include_tax_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'email') as email_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'phone') as phone_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'customer') as customer_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'name') as name_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'street') as street_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'city') as city_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'postcode') as postcode_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'country') as country_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'country_name') as country_name_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'erp_number') as erp_number_told
+    from (
+        select *, row_number() over (partition by key, field order by ledger_id desc) as age
+        from {{ ref("ledger_orders") }}
+        where kind in ('decided', 'revoked') and key in (select order_number from {{ ref("touched_orders") }})
+    )
+    where age = 1 and kind = 'decided'
+    group by key
+)
+
+select
+    settled.order_number,
+    origin_system, origin_remote_id,
+    cast(coalesce(decisions.number_told, settled.number) as varchar) as number,
+    cast(coalesce(decisions.status_told, settled.status) as varchar) as status,
+    cast(coalesce(upper(decisions.currency_told), settled.currency) as varchar) as currency,
+    cast(coalesce(as_instant(decisions.placed_at_told, 'UTC'), settled.placed_at) as timestamptz) as placed_at,
+    cast(coalesce(as_instant(decisions.cancelled_at_told, 'UTC'), settled.cancelled_at) as timestamptz) as cancelled_at,
+    cast(coalesce(as_decimal(decisions.total_told), settled.total) as decimal(38, 10)) as total,
+    cast(coalesce(as_decimal(decisions.tax_total_told), settled.tax_total) as decimal(38, 10)) as tax_total,
+    cast(coalesce(as_decimal(decisions.discount_total_told), settled.discount_total) as decimal(38, 10)) as discount_total,
+    cast(coalesce(as_decimal(decisions.shipping_total_told), settled.shipping_total) as decimal(38, 10)) as shipping_total,
+    cast(coalesce(as_boolean(decisions.prices_include_tax_told), settled.prices_include_tax) as boolean) as prices_include_tax,
+    cast(coalesce(lower(decisions.email_told), settled.email) as varchar) as email,
+    cast(coalesce(decisions.phone_told, settled.phone) as varchar) as phone,
+    cast(coalesce(decisions.customer_told, settled.customer) as varchar) as customer,
+    cast(coalesce(decisions.name_told, settled.name) as varchar) as name,
+    cast(coalesce(decisions.street_told, settled.street) as varchar) as street,
+    cast(coalesce(decisions.city_told, settled.city) as varchar) as city,
+    cast(coalesce(upper(decisions.postcode_told), settled.postcode) as varchar) as postcode,
+    cast(coalesce(upper(decisions.country_told), settled.country) as varchar) as country,
+    cast(coalesce(decisions.country_name_told, settled.country_name) as varchar) as country_name,
+    cast(coalesce(decisions.erp_number_told, settled.erp_number) as varchar) as erp_number,
+    lines_inbox_id,
+    deleted_at,
+    rejected_since, coalesce(flags.flags, []) as flags, winners, changed_at, last_inbox_id, last_received_at
+from settled
+left join flags using (order_number)
+left join decisions using (order_number)

@@ -1,0 +1,58 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- Foreign writes: a system changed a field of orders that it does not own, after we last knew what it held.
+{{ config(
+    materialized="incremental", incremental_strategy="touched", unique_key=["order_number"],
+    meta={"touched": "touched_orders"}, tags=["sync_orders"],
+) }}
+
+with deliveries as (
+    select key as order_number, system, max(happened_at) as delivered_at
+    from {{ ref("ledger_orders") }}
+    where kind in ('delivered', 'held') and key in (select order_number from {{ ref("touched_orders") }})
+    group by key, system
+),
+
+-- What each system said since it last took a delivery: the first of it shows how it keeps what it took.
+messages as (
+    select stg.* exclude (order_number), coalesce(links.key, stg.order_number) as order_number
+    from {{ ref("stg_orders") }} as stg
+    left join {{ links("orders") }} as links using (system, remote_id)
+    left join deliveries on deliveries.order_number = coalesce(links.key, stg.order_number) and deliveries.system = stg.system
+    where coalesce(links.key, stg.order_number) in (select order_number from {{ ref("touched_orders") }})
+        and not is_rejected and (delivered_at is null or stg.received_at >= delivered_at)
+),
+
+heard as (
+    select
+        order_number, 'tryton' as system, 'currency' as field, 'hold' as on_foreign_write,
+        cast(arg_min(currency, inbox_id) as varchar) as value_before,
+        cast(arg_max(currency, inbox_id) as varchar) as value_now,
+        max(received_at) as seen_at
+    from messages
+    where system = 'tryton' and said.currency
+    group by order_number
+    union all
+    select
+        order_number, 'tryton' as system, 'total' as field, 'restore' as on_foreign_write,
+        cast(arg_min(total, inbox_id) as varchar) as value_before,
+        cast(arg_max(total, inbox_id) as varchar) as value_now,
+        max(received_at) as seen_at
+    from messages
+    where system = 'tryton' and said.total
+    group by order_number
+    
+),
+
+ours as (
+    select order_number, 'tryton' as system, 'currency' as field, cast(currency as varchar) as our_value
+    from {{ ref("orders") }}
+    union all
+    select order_number, 'tryton' as system, 'total' as field, cast(total as varchar) as our_value
+    from {{ ref("orders") }}
+    
+)
+
+select heard.*, ours.our_value
+from heard
+join ours using (order_number, system, field)
+where value_now is distinct from value_before and value_now is distinct from our_value

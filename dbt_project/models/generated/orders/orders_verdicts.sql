@@ -1,0 +1,40 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- The books: one verdict per message about orders, the first that matches.
+{{ config(materialized="incremental", incremental_strategy="verdicts", unique_key="inbox_id", tags=["sync_orders"]) }}
+
+with messages as (
+    select stg.inbox_id, stg.system, stg.stream, stg.received_at, len(stg.reasons) > 0 as is_quarantined, stg.reasons,
+        coalesce(links.key, stg.order_number) as order_number,
+        stg.system in ('shopify', 'wholesale', 'tryton') as may_own
+    from {{ ref("stg_orders") }} as stg
+    left join {{ links("orders") }} as links using (system, remote_id)
+    where {{ in_batch("inbox_id") }} or coalesce(links.key, stg.order_number) in (select order_number from {{ ref("touched_orders") }})
+)
+,
+
+winners as (
+    select distinct unnest(winners) as inbox_id
+    from {{ ref("orders") }}
+    semi join {{ ref("touched_orders") }} using (order_number)
+),
+
+-- Records that wait for another to be known.
+waiting as (
+    select order_number from {{ ref("orders") }} where false
+    union select order_number from {{ ref("order_lines") }} where not is_sku_known and removed_at is null
+)
+
+select
+    messages.inbox_id, messages.system, messages.stream, messages.received_at,
+    concat_ws('|', messages.order_number) as key,
+    case
+        when is_quarantined then 'quarantined'
+        when records.order_number is null and may_own then 'pending'
+        when winners.inbox_id is not null and messages.order_number in (select order_number from waiting) then 'pending'
+        when winners.inbox_id is not null then 'applied'
+        when may_own then 'superseded'
+        else 'ignored'
+    end as verdict
+from messages
+left join {{ ref("orders") }} as records using (order_number)
+left join winners on winners.inbox_id = messages.inbox_id

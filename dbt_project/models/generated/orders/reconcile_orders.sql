@@ -1,0 +1,84 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- Where two systems disagree about orders, field by field, with who answers and what to do.
+{{ config(materialized="table", tags=["reconcile_orders"]) }}
+
+with held as (
+    select
+        stg.* exclude (order_number), coalesce(links.key, stg.order_number) as order_number,
+        snapshots.finished_at
+    from {{ ref("snapshots_orders") }} as snapshots
+    join {{ ref("stg_orders") }} as stg using (inbox_id)
+    left join {{ links("orders") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+),
+
+deliveries as (
+    select key, system, max(happened_at) as delivered_at
+    from {{ ref("ledger_orders") }}
+    where kind = 'delivered'
+    group by key, system
+),
+
+storefront_and_erp_storefront as (
+    select
+        order_number, max(received_at) as told_at, count(distinct remote_id) as copies,
+        arg_max(total, order_key) as total,
+        arg_max(currency, order_key) as currency,
+        max(finished_at) as looked_at
+    from held
+    where system in ('shopify', 'wholesale') and order_number is not null
+    group by order_number
+),
+storefront_and_erp_erp as (
+    select
+        order_number, max(received_at) as told_at, count(distinct remote_id) as copies,
+        arg_max(total, order_key) as total,
+        arg_max(currency, order_key) as currency,
+        max(finished_at) as looked_at
+    from held
+    where system in ('tryton') and order_number is not null
+    group by order_number
+),
+
+storefront_and_erp as (
+    select
+        'storefront_and_erp' as reconciliation, coalesce(one.order_number, other.order_number) as order_number,
+        'storefront' as one_side, 'erp' as other_side,
+        unnest(case
+            when other.order_number is null then [struct_pack(kind := 'missing there', field := null, one_value := null, other_value := null)]
+            when one.order_number is null then [struct_pack(kind := 'missing here', field := null, one_value := null, other_value := null)]
+            else list_filter([
+                if(one.copies > 1, struct_pack(kind := 'duplicate', field := null, one_value := cast(one.copies as varchar), other_value := null), null),
+                if(other.copies > 1, struct_pack(kind := 'duplicate', field := null, one_value := null, other_value := cast(other.copies as varchar)), null),
+                if(one.total is distinct from other.total and not coalesce(abs(one.total - other.total) <= 0.01, false),
+                    struct_pack(kind := 'differs', field := 'total', one_value := cast(one.total as varchar), other_value := cast(other.total as varchar)), null),
+                if(one.currency is distinct from other.currency,
+                    struct_pack(kind := 'differs', field := 'currency', one_value := cast(one.currency as varchar), other_value := cast(other.currency as varchar)), null),
+            ], lambda difference: difference is not null)
+        end) as difference,
+        greatest(one.told_at, other.told_at, deliveries.delivered_at) as since,
+        least((select min(looked_at) from storefront_and_erp_storefront), (select min(looked_at) from storefront_and_erp_erp)) as looked_at
+    from storefront_and_erp_storefront as one
+    full join storefront_and_erp_erp as other using (order_number)
+    left join deliveries on deliveries.key = coalesce(one.order_number, other.order_number) and deliveries.system in ('shopify', 'wholesale', 'tryton')
+    left join {{ ref("orders") }} as records on records.order_number = coalesce(one.order_number, other.order_number)
+    where (records.status in ('paid', 'refunded')) or one.order_number is null
+)
+
+select
+    reconciliation, order_number, one_side, other_side,
+    case when difference.kind <> 'duplicate' and since > looked_at - to_seconds(within) then 'late' else difference.kind end as kind,
+    difference.kind as would_be,
+    difference.field as field, difference.one_value as one_value, difference.other_value as other_value,
+    since, looked_at, looked_at - since as age, steward, repair
+from (
+    select
+        *, 600 as within, 'team:finance' as steward,
+        case difference.kind
+            when 'missing there' then 'concord repair orders_to_erp ' || order_number
+            when 'missing here' then 'find out who made it in erp; link it with `concord link` or delete it there'
+            when 'duplicate' then 'delete one of the copies there; `concord trace ' || order_number || '` names them'
+            else 'concord repair orders_to_erp ' || order_number
+        end as repair
+    from storefront_and_erp
+    
+)

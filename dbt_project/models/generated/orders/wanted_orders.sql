@@ -1,0 +1,105 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- What each destination should now hold of orders: one row per flow, destination and record.
+{{ config(
+    materialized="incremental", incremental_strategy="touched", unique_key=["order_number"],
+    meta={"touched": "touched_orders"}, tags=["sync_orders"],
+) }}
+
+with records as (
+    select * from {{ ref("orders") }} where order_number in (select order_number from {{ ref("touched_orders") }})
+),
+
+order_lines as (
+    select
+        order_number,
+        list(struct_pack(
+            line_id := line_id,
+            sku := sku,
+            title := title,
+            quantity := cast(quantity as varchar),
+            unit_price := as_travelling(unit_price),
+            discount := as_travelling(discount),
+            tax_rate := as_travelling(tax_rate),
+            is_credit := cast(is_credit as varchar)
+        ) order by position, line_id) as lines,
+        list('waits for ' || sku || ', which no one has told us of' order by position) filter (where not is_sku_known) as waits_for
+    from {{ ref("order_lines") }}
+    where removed_at is null and order_number in (select order_number from records)
+    group by order_number
+),
+
+asked as (
+    select
+        key as order_number, flow,
+        arg_max(kind, ledger_id) as kind, max(ledger_id) as asked_id
+    from {{ ref("ledger_orders") }}
+    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }}
+    group by key, flow
+),
+
+links as (
+    select key as order_number, system, max(remote_id) as remote_id
+    from {{ links("orders") }}
+    group by key, system
+),
+
+conflicts as (
+    select order_number, system, bool_or(on_foreign_write = 'restore') as is_restored,
+        max('foreign write: ' || system || ' changed ' || field || ' from ' || coalesce(value_before, 'nothing') || ' to ' || coalesce(value_now, 'nothing') || '; a person decides')
+            filter (where on_foreign_write = 'hold') as held_because
+    from {{ ref("orders_conflicts") }}
+    group by order_number, system
+),
+
+orders_to_erp as (
+    select
+        'orders_to_erp' as flow,
+        'tryton' as system,
+        records.order_number,
+        coalesce(status in ('paid', 'refunded'), false) and records.deleted_at is null as is_wanted,
+        'cancel' as action_on_leave,
+        to_json(struct_pack(
+            order_number := records.order_number,
+            lines := coalesce(order_lines.lines, []),
+            number := records.number,
+            status := records.status,
+            currency := records.currency,
+            placed_at := strftime(records.placed_at, '%Y-%m-%dT%H:%M:%S.%fZ'),
+            total := as_travelling(records.total),
+            tax_total := as_travelling(records.tax_total),
+            discount_total := as_travelling(records.discount_total),
+            shipping_total := as_travelling(records.shipping_total),
+            prices_include_tax := cast(records.prices_include_tax as varchar),
+            email := records.email,
+            phone := records.phone,
+            customer := records.customer,
+            name := records.name,
+            street := records.street,
+            city := records.city,
+            postcode := records.postcode,
+            country := records.country
+        )) as payload,
+        links.remote_id,
+        coalesce(
+            'the newest message could not be taken: ' || records.rejected_since,
+            list_filter(records.flags, lambda flag: split_part(flag, ' ', 1) in ('number', 'status', 'currency', 'placed_at', 'total', 'tax_total', 'discount_total', 'shipping_total', 'prices_include_tax', 'email', 'phone', 'customer', 'name', 'street', 'city', 'postcode', 'country'))[1],
+            order_lines.waits_for[1],
+            conflicts.held_because,
+            null
+        ) as held_because,
+        case
+            when conflicts.is_restored then 'restore'
+            when asked.kind = 'repair' then 'repair'
+            when asked.kind in ('decided', 'revoked') then 'decision'
+        end as asked,
+        'live' as mode,
+        'latest' as deliver,
+        records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
+    from records
+    left join order_lines using (order_number)
+    left join asked on asked.order_number = records.order_number and coalesce(asked.flow, 'orders_to_erp') = 'orders_to_erp'
+    left join links on links.order_number = records.order_number and links.system = 'tryton'
+    left join conflicts on conflicts.order_number = records.order_number and conflicts.system = 'tryton'
+)
+
+select * from orders_to_erp

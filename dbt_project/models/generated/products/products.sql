@@ -1,0 +1,108 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- One row per SKU that the ERP sells. For each field its owner's word wins, whatever order the messages came in.
+{{ config(
+    materialized="incremental", incremental_strategy="touched", unique_key=["sku"],
+    meta={"touched": "touched_products"}, tags=["sync_products"],
+) }}
+
+with
+messages as (
+    select stg.* exclude (sku), coalesce(links.key, stg.sku) as sku, coalesce(links.by_whom, '') = 'courier' as is_ours
+    from {{ ref("stg_products") }} as stg
+    left join {{ links("products") }} as links using (system, remote_id)
+    where coalesce(links.key, stg.sku) in (select sku from {{ ref("touched_products") }})
+),
+
+-- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
+origins as (
+    select
+        sku,
+        arg_min(system, order_key) as origin_system,
+        arg_min(remote_id, order_key) as origin_remote_id
+    from messages
+    where may_originate and not is_ours and not is_rejected
+    group by sku
+),
+
+settled as (
+    select
+        sku, origin_system, origin_remote_id,
+        {{ latest("title", owner="system = origin_system") }} as title,
+        {{ latest("storefront_title", owner="system in ('shopify', 'wholesale')") }} as storefront_title,
+        {{ latest("list_price", owner="system = origin_system") }} as list_price,
+        {{ latest("is_salable", owner="system = origin_system") }} as is_salable,
+        {{ latest("is_active", owner="system = origin_system") }} as is_active,
+        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where (system = origin_system)) as deleted_at,
+        list_distinct([
+            {{ winner_of("title", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("storefront_title", owner="system in ('shopify', 'wholesale')", by="order_key") }},
+            {{ winner_of("list_price", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("is_salable", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("is_active", owner="system = origin_system", by="order_key") }},
+            arg_max(inbox_id, order_key) filter (where is_deletion and (system = origin_system))
+        ]) as winners,
+        -- What its origin said last and could not be taken: what we hold may be old.
+        case when coalesce(
+            max(order_key) filter (where is_rejected and system = origin_system)
+                > max(order_key) filter (where not is_rejected and system = origin_system), false
+        ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
+        bool_or(len(reasons) > 0 and not is_rejected) as has_broken_fields,
+        max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
+        max(inbox_id) filter (where not is_rejected) as last_inbox_id,
+        max(received_at) filter (where not is_rejected) as last_received_at
+    from messages
+    join origins using (sku)
+    group by sku, origin_system, origin_remote_id
+),
+
+-- A field is flagged when its owner's newest word on it was not taken; the last good value stays.
+flags as (
+    select
+        sku,
+        list_filter([
+            'title ' || arg_max_null(broken.title, order_key) filter (where said.title and not is_rejected and system = origin_system),
+            'storefront_title ' || arg_max_null(broken.storefront_title, order_key) filter (where said.storefront_title and not is_rejected and system in ('shopify', 'wholesale')),
+            'list_price ' || arg_max_null(broken.list_price, order_key) filter (where said.list_price and not is_rejected and system = origin_system),
+            'is_salable ' || arg_max_null(broken.is_salable, order_key) filter (where said.is_salable and not is_rejected and system = origin_system),
+            'is_active ' || arg_max_null(broken.is_active, order_key) filter (where said.is_active and not is_rejected and system = origin_system)
+        ], lambda flag: flag is not null) as flags
+    from messages
+    join (select sku, origin_system from settled where has_broken_fields) using (sku)
+    group by sku
+)
+,
+
+-- What a person decided about a field wins until it is revoked.
+decisions as (
+    select key as sku,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'title') as title_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'storefront_title') as storefront_title_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'list_price') as list_price_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'is_salable') as is_salable_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'is_active') as is_active_told
+    from (
+        select *, row_number() over (partition by key, field order by ledger_id desc) as age
+        from {{ ref("ledger_products") }}
+        where kind in ('decided', 'revoked') and key in (select sku from {{ ref("touched_products") }})
+    )
+    where age = 1 and kind = 'decided'
+    group by key
+)
+
+select
+    settled.sku,
+    origin_system, origin_remote_id,
+    cast(coalesce(decisions.title_told, settled.title) as varchar) as title,
+    cast(coalesce(decisions.storefront_title_told, settled.storefront_title) as varchar) as storefront_title,
+    cast(coalesce(as_decimal(decisions.list_price_told), settled.list_price) as decimal(38, 10)) as list_price,
+    cast(coalesce(as_boolean(decisions.is_salable_told), settled.is_salable) as boolean) as is_salable,
+    cast(coalesce(as_boolean(decisions.is_active_told), settled.is_active) as boolean) as is_active,
+    deleted_at,
+    rejected_since, coalesce(flags.flags, []) as flags, winners, changed_at, last_inbox_id, last_received_at
+from settled
+left join flags using (sku)
+left join decisions using (sku)

@@ -1,0 +1,39 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- The books: one verdict per message about products, the first that matches.
+{{ config(materialized="incremental", incremental_strategy="verdicts", unique_key="inbox_id", tags=["sync_products"]) }}
+
+with messages as (
+    select stg.inbox_id, stg.system, stg.stream, stg.received_at, len(stg.reasons) > 0 as is_quarantined, stg.reasons,
+        coalesce(links.key, stg.sku) as sku,
+        stg.system in ('tryton', 'shopify') as may_own
+    from {{ ref("stg_products") }} as stg
+    left join {{ links("products") }} as links using (system, remote_id)
+    where {{ in_batch("inbox_id") }} or coalesce(links.key, stg.sku) in (select sku from {{ ref("touched_products") }})
+)
+,
+
+winners as (
+    select distinct unnest(winners) as inbox_id
+    from {{ ref("products") }}
+    semi join {{ ref("touched_products") }} using (sku)
+),
+
+-- Records that wait for another to be known.
+waiting as (
+    select sku from {{ ref("products") }} where false
+)
+
+select
+    messages.inbox_id, messages.system, messages.stream, messages.received_at,
+    concat_ws('|', messages.sku) as key,
+    case
+        when is_quarantined then 'quarantined'
+        when records.sku is null and may_own then 'pending'
+        when winners.inbox_id is not null and messages.sku in (select sku from waiting) then 'pending'
+        when winners.inbox_id is not null then 'applied'
+        when may_own then 'superseded'
+        else 'ignored'
+    end as verdict
+from messages
+left join {{ ref("products") }} as records using (sku)
+left join winners on winners.inbox_id = messages.inbox_id

@@ -1,0 +1,74 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- Where two systems disagree about products, field by field, with who answers and what to do.
+{{ config(materialized="table", tags=["reconcile_products"]) }}
+
+with held as (
+    select
+        stg.* exclude (sku), coalesce(links.key, stg.sku) as sku,
+        snapshots.finished_at
+    from {{ ref("snapshots_products") }} as snapshots
+    join {{ ref("stg_products") }} as stg using (inbox_id)
+    left join {{ links("products") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+),
+
+deliveries as (
+    select key, system, max(happened_at) as delivered_at
+    from {{ ref("ledger_products") }}
+    where kind = 'delivered'
+    group by key, system
+),
+
+erp_and_storefront_erp as (
+    select
+        sku, max(received_at) as told_at, count(distinct remote_id) as copies,
+        max(finished_at) as looked_at
+    from held
+    where system in ('tryton') and sku is not null
+    group by sku
+),
+erp_and_storefront_storefront as (
+    select
+        sku, max(received_at) as told_at, count(distinct remote_id) as copies,
+        max(finished_at) as looked_at
+    from held
+    where system in ('shopify', 'wholesale') and sku is not null
+    group by sku
+),
+
+erp_and_storefront as (
+    select
+        'erp_and_storefront' as reconciliation, coalesce(one.sku, other.sku) as sku,
+        'erp' as one_side, 'storefront' as other_side,
+        unnest(case
+            when other.sku is null then [struct_pack(kind := 'missing there', field := null, one_value := null, other_value := null)]
+            when one.sku is null then [struct_pack(kind := 'missing here', field := null, one_value := null, other_value := null)]
+            else list_filter([
+                if(one.copies > 1, struct_pack(kind := 'duplicate', field := null, one_value := cast(one.copies as varchar), other_value := null), null),
+                if(other.copies > 1, struct_pack(kind := 'duplicate', field := null, one_value := null, other_value := cast(other.copies as varchar)), null),
+            ], lambda difference: difference is not null)
+        end) as difference,
+        greatest(one.told_at, other.told_at, deliveries.delivered_at) as since,
+        least((select min(looked_at) from erp_and_storefront_erp), (select min(looked_at) from erp_and_storefront_storefront)) as looked_at
+    from erp_and_storefront_erp as one
+    full join erp_and_storefront_storefront as other using (sku)
+    left join deliveries on deliveries.key = coalesce(one.sku, other.sku) and deliveries.system in ('tryton', 'shopify', 'wholesale')
+)
+
+select
+    reconciliation, sku, one_side, other_side,
+    case when difference.kind <> 'duplicate' and since > looked_at - to_seconds(within) then 'late' else difference.kind end as kind,
+    difference.kind as would_be,
+    difference.field as field, difference.one_value as one_value, difference.other_value as other_value,
+    since, looked_at, looked_at - since as age, steward, repair
+from (
+    select
+        *, 0 as within, 'team:ecommerce' as steward,
+        case difference.kind
+            when 'missing there' then 'concord repair ? ' || sku
+            when 'missing here' then 'find out who made it in storefront; link it with `concord link` or delete it there'
+            when 'duplicate' then 'delete one of the copies there; `concord trace ' || sku || '` names them'
+            else 'concord repair ? ' || sku
+        end as repair
+    from erp_and_storefront
+    
+)

@@ -1,0 +1,150 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- One row per message about products, in our words, cast and judged.
+{{ config(materialized="incremental", incremental_strategy="batch", unique_key="inbox_id", tags=["sync_products"]) }}
+
+with
+shopify_variants as (
+    select
+        inbox_id, system, stream, received_at, 'UTC' as zone,
+        arrived_by, file_name, row_number, body_hash,
+        told(remote_id) as remote_id,
+        told((heard[1] ->> '$')) as sku,
+        told((heard[2] ->> '$')) as occurred_at_told, true as has_clock,
+        coalesce(false, false) as may_originate,
+        false as is_deletion,
+        false as tells_lines,
+        cast(null as varchar) as title_told,
+        told((heard[3] ->> '$')) as storefront_title_told,
+        cast(null as varchar) as list_price_told,
+        cast(null as varchar) as is_salable_told,
+        cast(null as varchar) as is_active_told,
+        struct_pack(
+            title := false,
+            storefront_title := heard[3] is not null,
+            list_price := false,
+            is_salable := false,
+            is_active := false
+        ) as said
+    from (
+        select
+            *, json_extract(payload, ['$.sku', '$.updatedAt', '$.title']) as heard,
+            cast(null as varchar) as as_of
+        from {{ ref("landing_products") }}
+        where system = 'shopify' and stream = 'variants' and {{ in_batch("inbox_id") }}
+    )
+),
+tryton_products as (
+    select
+        inbox_id, system, stream, received_at, 'UTC' as zone,
+        arrived_by, file_name, row_number, body_hash,
+        told((heard[1] ->> '$')) as remote_id,
+        told((heard[2] ->> '$')) as sku,
+        told((heard[3] ->> '$')) as occurred_at_told, true as has_clock,
+        coalesce(true, false) as may_originate,
+        false as is_deletion,
+        false as tells_lines,
+        told((heard[4] ->> '$')) as title_told,
+        cast(null as varchar) as storefront_title_told,
+        told((heard[5] ->> '$')) as list_price_told,
+        told((heard[6] ->> '$')) as is_salable_told,
+        told((heard[7] ->> '$')) as is_active_told,
+        struct_pack(
+            title := heard[4] is not null,
+            storefront_title := false,
+            list_price := heard[5] is not null,
+            is_salable := heard[6] is not null,
+            is_active := heard[7] is not null
+        ) as said
+    from (
+        select
+            *, json_extract(payload, ['$.id', '$.code', '$.write_date', '$.name', '$.list_price', '$.salable', '$.active']) as heard,
+            cast(null as varchar) as as_of
+        from {{ ref("landing_products") }}
+        where system = 'tryton' and stream = 'products' and {{ in_batch("inbox_id") }}
+    )
+),
+
+messages as (
+    select * from shopify_variants union all by name
+    select * from tryton_products
+),
+
+cast_to_type as (
+    select
+        *,
+        coalesce(as_instant(occurred_at_told, zone), if(has_clock, null, received_at)) as occurred_at,
+        title_told as title,
+        storefront_title_told as storefront_title,
+        as_decimal(list_price_told) as list_price,
+        as_boolean(is_salable_told) as is_salable,
+        as_boolean(is_active_told) as is_active
+    from messages
+),
+
+judged as (
+    select
+        *,
+        struct_pack(
+            title := case
+                when system not in ('tryton') or not said.title then null
+                when title is null then 'is missing'
+            end,
+            storefront_title := case
+                when system not in ('shopify') or not said.storefront_title then null
+            end,
+            list_price := case
+                when system not in ('tryton') or not said.list_price then null
+                when list_price_told is not null and list_price is null then '«' || list_price_told || '» is not a price with at most 10 decimals'
+            end,
+            is_salable := case
+                when system not in ('tryton') or not said.is_salable then null
+                when is_salable_told is not null and is_salable is null then '«' || is_salable_told || '» is neither true nor false'
+            end,
+            is_active := case
+                when system not in ('tryton') or not said.is_active then null
+                when is_active_told is not null and is_active is null then '«' || is_active_told || '» is neither true nor false'
+            end
+        ) as broken,
+        list_filter([
+            cast(null as varchar)
+        ], lambda reason: reason is not null) as warnings
+    from cast_to_type
+)
+,
+rejections as (
+    select
+        judged.*,
+        list_filter([
+            if(sku is null, 'sku is missing', null),
+            case
+                when has_clock and occurred_at_told is null then 'the message does not say when it happened'
+                when occurred_at is null then '«' || occurred_at_told || '» is not a time'
+                when occurred_at > received_at + interval 5 minutes then '«' || occurred_at_told || '» lies in the future'
+            end,
+            null
+        ], lambda reason: reason is not null)
+            as rejections
+    from judged
+)
+
+select
+    inbox_id, system, stream, received_at,
+    arrived_by, file_name, row_number, remote_id,
+    sku,
+    occurred_at, order_key_of(occurred_at, body_hash) as order_key,
+    may_originate, is_deletion, tells_lines,
+    title,
+    storefront_title,
+    list_price,
+    is_salable,
+    is_active,
+    said, broken, warnings,
+    len(rejections) > 0 as is_rejected,
+    rejections || list_filter([
+        'title ' || broken.title,
+        'storefront_title ' || broken.storefront_title,
+        'list_price ' || broken.list_price,
+        'is_salable ' || broken.is_salable,
+        'is_active ' || broken.is_active
+    ], lambda reason: reason is not null) as reasons
+from rejections

@@ -1,0 +1,76 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- Where two systems disagree about sellable, field by field, with who answers and what to do.
+{{ config(materialized="table", tags=["reconcile_sellable"]) }}
+
+with held as (
+    select
+        stg.* exclude (sku), coalesce(links.key, stg.sku) as sku,
+        snapshots.finished_at
+    from {{ ref("snapshots_sellable") }} as snapshots
+    join {{ ref("stg_sellable") }} as stg using (inbox_id)
+    left join {{ links("sellable") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+),
+
+deliveries as (
+    select key, system, max(happened_at) as delivered_at
+    from {{ ref("ledger_sellable") }}
+    where kind = 'delivered'
+    group by key, system
+),
+
+storefront_shows_what_we_know_us as (
+    select sku, cast(last_received_at as timestamptz) as told_at, 1 as copies,
+        sellable,
+        now() as looked_at
+    from {{ ref("sellable") }}
+    where deleted_at is null
+),
+storefront_shows_what_we_know_shopify as (
+    select
+        sku, max(received_at) as told_at, count(distinct remote_id) as copies,
+        arg_max(sellable, order_key) as sellable,
+        max(finished_at) as looked_at
+    from held
+    where system in ('shopify') and sku is not null
+    group by sku
+),
+
+storefront_shows_what_we_know as (
+    select
+        'storefront_shows_what_we_know' as reconciliation, coalesce(one.sku, other.sku) as sku,
+        'us' as one_side, 'shopify' as other_side,
+        unnest(case
+            when other.sku is null then [struct_pack(kind := 'missing there', field := null, one_value := null, other_value := null)]
+            when one.sku is null then [struct_pack(kind := 'missing here', field := null, one_value := null, other_value := null)]
+            else list_filter([
+                if(one.copies > 1, struct_pack(kind := 'duplicate', field := null, one_value := cast(one.copies as varchar), other_value := null), null),
+                if(other.copies > 1, struct_pack(kind := 'duplicate', field := null, one_value := null, other_value := cast(other.copies as varchar)), null),
+                if(one.sellable is distinct from other.sellable and not coalesce(abs(one.sellable - other.sellable) <= 0.0, false),
+                    struct_pack(kind := 'differs', field := 'sellable', one_value := cast(one.sellable as varchar), other_value := cast(other.sellable as varchar)), null),
+            ], lambda difference: difference is not null)
+        end) as difference,
+        greatest(one.told_at, other.told_at, deliveries.delivered_at) as since,
+        least((select min(looked_at) from storefront_shows_what_we_know_us), (select min(looked_at) from storefront_shows_what_we_know_shopify)) as looked_at
+    from storefront_shows_what_we_know_us as one
+    full join storefront_shows_what_we_know_shopify as other using (sku)
+    left join deliveries on deliveries.key = coalesce(one.sku, other.sku) and deliveries.system in ('shopify')
+)
+
+select
+    reconciliation, sku, one_side, other_side,
+    case when difference.kind <> 'duplicate' and since > looked_at - to_seconds(within) then 'late' else difference.kind end as kind,
+    difference.kind as would_be,
+    difference.field as field, difference.one_value as one_value, difference.other_value as other_value,
+    since, looked_at, looked_at - since as age, steward, repair
+from (
+    select
+        *, 600 as within, 'team:ecommerce' as steward,
+        case difference.kind
+            when 'missing there' then 'concord repair sellable_to_storefront ' || sku
+            when 'missing here' then 'find out who made it in shopify; link it with `concord link` or delete it there'
+            when 'duplicate' then 'delete one of the copies there; `concord trace ' || sku || '` names them'
+            else 'concord repair sellable_to_storefront ' || sku
+        end as repair
+    from storefront_shows_what_we_know
+    
+)

@@ -1,0 +1,56 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- What each destination should now hold of sellable: one row per flow, destination and record.
+{{ config(
+    materialized="incremental", incremental_strategy="touched", unique_key=["sku"],
+    meta={"touched": "touched_sellable"}, tags=["sync_sellable"],
+) }}
+
+with records as (
+    select * from {{ ref("sellable") }} where sku in (select sku from {{ ref("touched_sellable") }})
+),
+
+asked as (
+    select
+        key as sku, flow,
+        arg_max(kind, ledger_id) as kind, max(ledger_id) as asked_id
+    from {{ ref("ledger_sellable") }}
+    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }}
+    group by key, flow
+),
+
+links as (
+    select key as sku, system, max(remote_id) as remote_id
+    from {{ links("sellable") }}
+    group by key, system
+),
+
+sellable_to_storefront as (
+    select
+        'sellable_to_storefront' as flow,
+        'shopify' as system,
+        records.sku,
+        coalesce(true, false) and records.deleted_at is null as is_wanted,
+        'ignore' as action_on_leave,
+        to_json(struct_pack(
+            sku := records.sku,
+            sellable := cast(records.sellable as varchar)
+        )) as payload,
+        links.remote_id,
+        coalesce(
+            'the newest message could not be taken: ' || records.rejected_since,
+            list_filter(records.flags, lambda flag: split_part(flag, ' ', 1) in ('sellable'))[1],
+            null
+        ) as held_because,
+        case
+            when asked.kind = 'repair' then 'repair'
+            when asked.kind in ('decided', 'revoked') then 'decision'
+        end as asked,
+        'live' as mode,
+        'latest' as deliver,
+        records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
+    from records
+    left join asked on asked.sku = records.sku and coalesce(asked.flow, 'sellable_to_storefront') = 'sellable_to_storefront'
+    left join links on links.sku = records.sku and links.system = 'shopify'
+)
+
+select * from sellable_to_storefront

@@ -1,0 +1,74 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- One row per SKU and location, as the location's own system counted it. For each field its owner's word wins, whatever order the messages came in.
+{{ config(
+    materialized="incremental", incremental_strategy="touched", unique_key=["sku", "location"],
+    meta={"touched": "touched_stock"}, tags=["sync_stock"],
+) }}
+
+with
+messages as (
+    select stg.*, false as is_ours
+    from {{ ref("stg_stock") }} as stg
+    semi join {{ ref("touched_stock") }} using (sku, location)
+),
+
+-- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
+origins as (
+    select
+        sku, location,
+        arg_min(system, order_key) as origin_system,
+        arg_min(remote_id, order_key) as origin_remote_id
+    from messages
+    where may_originate and not is_ours and not is_rejected
+    group by sku, location
+),
+
+settled as (
+    select
+        sku, location, origin_system, origin_remote_id,
+        {{ latest("on_hand", owner="system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end") }} as on_hand,
+        {{ latest("counted_at", owner="system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end") }} as counted_at,
+        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where (system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end)) as deleted_at,
+        list_distinct([
+            {{ winner_of("on_hand", owner="system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end", by="order_key") }},
+            {{ winner_of("counted_at", owner="system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end", by="order_key") }},
+            arg_max(inbox_id, order_key) filter (where is_deletion and (system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end))
+        ]) as winners,
+        -- What its origin said last and could not be taken: what we hold may be old.
+        case when coalesce(
+            max(order_key) filter (where is_rejected and system = origin_system)
+                > max(order_key) filter (where not is_rejected and system = origin_system), false
+        ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
+        bool_or(len(reasons) > 0 and not is_rejected) as has_broken_fields,
+        max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
+        max(inbox_id) filter (where not is_rejected) as last_inbox_id,
+        max(received_at) filter (where not is_rejected) as last_received_at
+    from messages
+    join origins using (sku, location)
+    group by sku, location, origin_system, origin_remote_id
+),
+
+-- A field is flagged when its owner's newest word on it was not taken; the last good value stays.
+flags as (
+    select
+        sku, location,
+        list_filter([
+            'on_hand ' || arg_max_null(broken.on_hand, order_key) filter (where said.on_hand and not is_rejected and system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end),
+            'counted_at ' || arg_max_null(broken.counted_at, order_key) filter (where said.counted_at and not is_rejected and system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end)
+        ], lambda flag: flag is not null) as flags
+    from messages
+    join (select sku, location, origin_system from settled where has_broken_fields) using (sku, location)
+    group by sku, location
+)
+
+select
+    settled.sku,
+    settled.location,
+    origin_system, origin_remote_id,
+    cast(settled.on_hand as bigint) as on_hand,
+    cast(settled.counted_at as timestamptz) as counted_at,
+    coalesce(deleted_at, absences.absent_since) as deleted_at,
+    rejected_since, coalesce(flags.flags, []) as flags, winners, changed_at, last_inbox_id, last_received_at
+from settled
+left join flags using (sku, location)
+left join {{ absences("stock", system="warehouse", stream="stock_counts", largest="5%", key="sku, location") }} as absences using (sku, location)

@@ -1,0 +1,39 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- The books: one verdict per message about stock, the first that matches.
+{{ config(materialized="incremental", incremental_strategy="verdicts", unique_key="inbox_id", tags=["sync_stock"]) }}
+
+with messages as (
+    select stg.inbox_id, stg.system, stg.stream, stg.received_at, len(stg.reasons) > 0 as is_quarantined, stg.reasons,
+        stg.sku as sku,
+        stg.location as location,
+        stg.system in ('tryton', 'warehouse') as may_own
+    from {{ ref("stg_stock") }} as stg
+    where {{ in_batch("inbox_id") }} or (sku, location) in (select (sku, location) from {{ ref("touched_stock") }})
+)
+,
+
+winners as (
+    select distinct unnest(winners) as inbox_id
+    from {{ ref("stock") }}
+    semi join {{ ref("touched_stock") }} using (sku, location)
+),
+
+-- Records that wait for another to be known.
+waiting as (
+    select sku from {{ ref("stock") }} where false
+)
+
+select
+    messages.inbox_id, messages.system, messages.stream, messages.received_at,
+    concat_ws('|', messages.sku, messages.location) as key,
+    case
+        when is_quarantined then 'quarantined'
+        when records.sku is null and may_own then 'pending'
+        when winners.inbox_id is not null and messages.sku in (select sku from waiting) then 'pending'
+        when winners.inbox_id is not null then 'applied'
+        when may_own then 'superseded'
+        else 'ignored'
+    end as verdict
+from messages
+left join {{ ref("stock") }} as records using (sku, location)
+left join winners on winners.inbox_id = messages.inbox_id

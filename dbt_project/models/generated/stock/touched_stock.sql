@@ -1,0 +1,22 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- The stock that this run settles: everything said, linked, decided or waited for since the last settled batch.
+{{ config(materialized="table", tags=["sync_stock"]) }}
+
+with said as (
+    select sku, location from {{ ref("stg_stock") }}
+    where {{ in_batch("inbox_id") }}
+)
+
+select distinct sku, location from said where sku is not null
+union
+-- A record that two complete files running do not mention.
+select sku, location from {{ ref("stg_stock") }}
+where system = 'warehouse' and stream = 'stock_counts' and not is_rejected
+group by sku, location
+having max(occurred_at) < (
+    select min(occurred_at) from (
+        select distinct occurred_at from {{ ref("stg_stock") }}
+        where system = 'warehouse' and stream = 'stock_counts' and not is_rejected
+        order by occurred_at desc limit 2
+    )
+)

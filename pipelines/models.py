@@ -1,0 +1,216 @@
+"""Judge, settle, want: one batch of one entity through its dbt models and into the outbox."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from functools import cache
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+from dbt.cli.main import dbtRunner
+from dbt.contracts.graph.manifest import Manifest
+
+from pipelines.codegen import Facts, fingerprint
+from pipelines.map_schema import IntegrationMap
+from resources import lake, settings
+from resources.outbox import EnqueueReport, enqueue
+from resources.store import Store, query
+
+PROJECT = Path(__file__).parents[1] / "dbt_project"
+
+
+class BuildFailed(Exception):
+    """A model could not be built. The message names the model and DuckDB's reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A run's share of the inbox and the ledger: after is exclusive, upto inclusive."""
+
+    batch_id: int
+    after_inbox_id: int
+    upto_inbox_id: int
+    after_ledger_id: int
+    upto_ledger_id: int
+    is_full: bool
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        names = ("after_inbox_id", "upto_inbox_id", "after_ledger_id", "upto_ledger_id")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """One dbt node that ran: its name, status and seconds."""
+
+    name: str
+    status: str
+    seconds: float
+    message: str = ""
+
+
+@dataclass(slots=True)
+class Settled:
+    """What one sync did."""
+
+    entity: str
+    batch: Batch | None = None  # None: there was nothing new
+    built: list[Built] = field(default_factory=list)
+    verdicts: dict[str, int] = field(default_factory=dict)  # of the batch's own messages
+    rows: dict[str, int] = field(default_factory=dict)  # by model
+    enqueued: EnqueueReport | None = None
+    seconds: float = 0.0
+
+
+@cache
+def manifest(project: Path = PROJECT) -> Manifest:
+    """The parsed dbt project, once a process: passing it on makes a run ten times faster. Raises BuildFailed."""
+    result = dbtRunner().invoke(["parse", *_folders(project), "--quiet"])
+    if not isinstance(result.result, Manifest):
+        raise BuildFailed(f"the dbt project cannot be parsed: {result.exception}; run `concord write` and look again")
+    return result.result
+
+
+def sync(
+    entity: str,
+    *,
+    store: Store,
+    the_map: IntegrationMap,
+    run_id: str,
+    full: bool = False,
+    log: Callable[[str], None] = print,
+) -> Settled:
+    """Settle what was said about the entity since its last settled batch, and enqueue what destinations should now hold.
+
+    Safe to repeat and to kill anywhere: the batch is marked settled only after everything else has succeeded.
+    Raises BuildFailed.
+    """
+    started = time.monotonic()
+    settled = Settled(entity)
+    with store.turn(f"sync/{entity}"):
+        batch = open_batch(entity, store=store, the_map=the_map, full=full)
+        if batch is None:
+            return settled
+        settled.batch = batch
+        log(f"batch {batch.batch_id}: inbox {batch.after_inbox_id} < id <= {batch.upto_inbox_id}")
+        arguments = ["--vars", json.dumps(batch.bounds), *(["--full-refresh"] if batch.is_full else [])]
+        settled.built = run_dbt(["run", "--select", f"tag:sync_{entity}", *arguments])
+        wanted, settled.verdicts, settled.rows = _read_results(entity, store, the_map, batch)
+        with store.transaction() as connection:
+            if wanted is not None:
+                settled.enqueued = _enqueue(connection, entity, the_map, wanted, run_id)
+            connection.execute(query("settle_batch"), {"batch_id": batch.batch_id})
+    settled.seconds = time.monotonic() - started
+    return settled
+
+
+def open_batch(entity: str, *, store: Store, the_map: IntegrationMap, full: bool) -> Batch | None:
+    """Fix the bounds of what the run settles; None when nothing was said since the last settled batch."""
+    facts = Facts(the_map, the_map.entities[entity])
+    mark = fingerprint(the_map, entity)
+    last = store.one("last_settled", entity=entity)
+    tables = {row["table_name"] for row in store.rows("lake_tables")}
+    is_full = full or last is None or last["fingerprint"] != mark or not model_names(facts) <= tables
+    newest = store.one("newest_ids") or {}
+    bounds = {
+        "after_inbox_id": 0 if is_full or last is None else last["upto_inbox_id"],
+        "upto_inbox_id": newest["inbox_id"],
+        "after_ledger_id": 0 if is_full or last is None else last["upto_ledger_id"],
+        "upto_ledger_id": newest["ledger_id"],
+    }
+    if not is_full:
+        reads = facts.entity.reads
+        news = store.one("has_news", entity=entity, streams=facts.stream_names, reads=reads, **bounds)
+        if not news or not news["has_news"]:
+            return None
+    row = store.one("open_batch", entity=entity, fingerprint=mark, is_full=is_full, **bounds)
+    return Batch(batch_id=row["batch_id"] if row else 0, is_full=is_full, **bounds)
+
+
+def model_names(facts: Facts) -> set[str]:
+    """The tables that a settled entity has in the lake."""
+    names = {f"landing_{facts.name}", f"ledger_{facts.name}", f"touched_{facts.name}", facts.name}
+    names |= {child.name for child in facts.children}
+    names |= {f"stg_{f.name}" for f in [facts, *facts.children] if f.sources}
+    names |= {f"{facts.name}_verdicts"} | ({f"wanted_{facts.name}"} if facts.outbound else set())
+    return names | ({f"{facts.name}_conflicts"} if facts.guarded else set())
+
+
+def run_dbt(arguments: Sequence[str], project: Path = PROJECT) -> list[Built]:
+    """Run dbt in this process. Raises BuildFailed with the first model that failed and why."""
+    said = StringIO()
+    with redirect_stdout(said):
+        result = dbtRunner(manifest=manifest(project)).invoke(
+            [*arguments, *_folders(project), "--no-write-json", "--quiet"]
+        )
+    if result.exception:
+        raise BuildFailed(f"dbt could not run: {result.exception}")
+    nodes: Any = result.result
+    built = [Built(n.node.name, str(n.status), n.execution_time, str(n.message or "")) for n in nodes]
+    for node in built:
+        if node.status in ("error", "runtime error"):
+            raise BuildFailed(f"model {node.name} could not be built: {' '.join(node.message.split())[:600]}")
+    return built
+
+
+def _folders(project: Path) -> list[str]:
+    state = settings.state_dir() / "dbt"
+    folders = {"--project-dir": project, "--profiles-dir": project, "--target-path": state, "--log-path": state}
+    return [str(word) for pair in folders.items() for word in pair]
+
+
+def _read_results(
+    entity: str, store: Store, the_map: IntegrationMap, batch: Batch
+) -> tuple[pa.Table | None, dict[str, int], dict[str, int]]:
+    """The wanted rows of the touched keys, the verdicts of the batch's messages, and how many rows the models hold."""
+    facts = Facts(the_map, the_map.entities[entity])
+    delivered = {row["flow"] for row in store.rows("flows_that_delivered", entity=entity)}
+    with lake.reading(store.url, settings.lake()) as db:
+        verdicts = db.execute(
+            f"select verdict, count(*) from {entity}_verdicts where inbox_id > ? and inbox_id <= ? group by verdict",
+            [batch.after_inbox_id, batch.upto_inbox_id],
+        ).fetchall()
+        rows = {
+            name: db.execute(f"select count(*) from {name}").fetchone()[0] for name in (entity, f"touched_{entity}")
+        }
+        if not facts.outbound:
+            return None, dict(verdicts), rows
+        key = facts.key[0]
+        going_live = [
+            name for name, out in facts.outbound.items() if name not in delivered and out.flow.write == "absolute"
+        ]
+        wanted = db.execute(
+            f"""
+            select
+                flow, system, {key} as key, is_wanted, action_on_leave, payload, remote_id, held_because, asked, mode,
+                flow in (select unnest(?)) and exists (
+                    select 1 from stg_{entity} as stg
+                    where stg.system = wanted.system and stg.{key} = wanted.{key} and not stg.is_rejected
+                ) as already_held,
+                caused_by_inbox_id, received_at, deliver
+            from wanted_{entity} as wanted
+            where {key} in (select {key} from touched_{entity}) and system is not null
+            """,
+            [going_live],
+        ).to_arrow_table()
+    return wanted, dict(verdicts), rows
+
+
+def _enqueue(
+    connection: sa.Connection, entity: str, the_map: IntegrationMap, wanted: pa.Table, run_id: str
+) -> EnqueueReport:
+    flows = {name: flow for name, flow in the_map.entities[entity].flows.items() if flow.to}
+    return enqueue(
+        connection,
+        entity=entity,
+        wanted=wanted,
+        brakes={name: flow.brake for name, flow in flows.items()},
+        stewards={name: flow.steward for name, flow in flows.items()},
+        run_id=run_id,
+    )

@@ -1,0 +1,52 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- << e.entity.meaning >> Its parent's winning message alone decides which exist; one that went has `removed_at`.
+{{ config(
+    materialized="incremental", incremental_strategy="touched", unique_key=<< e.root_key | tojson >>,
+    meta={"touched": "touched_<< e.root.entity >>"}, tags=["sync_<< e.root.entity >>"],
+) }}
+<% set key = e.key | join(", ") %>
+<% set parent_key = e.root_key[0] %>
+
+with parents as (
+    select << parent_key >>, origin_system, lines_inbox_id, changed_at
+    from {{ ref("<< e.root.entity >>") }}
+    where << parent_key >> in (select << parent_key >> from {{ ref("touched_<< e.root.entity >>") }})
+),
+
+messages as (
+    select
+        lines.* exclude (<< parent_key >>), parents.<< parent_key >>, parents.origin_system,
+        parent_messages.order_key, parent_messages.is_rejected, parent_messages.occurred_at,
+        lines.inbox_id = parents.lines_inbox_id as is_current
+    from {{ ref("stg_<< e.name >>") }} as lines
+    join {{ ref("stg_<< e.root.entity >>") }} as parent_messages using (inbox_id)
+    left join {{ links("<< e.root.entity >>") }} as links on links.system = parent_messages.system and links.remote_id = parent_messages.remote_id
+    join parents on parents.<< parent_key >> = coalesce(links.key, lines.<< parent_key >>)
+    where not parent_messages.is_rejected
+),
+
+settled as (
+    select
+        << key >>,
+<% for name in e.fields %>
+        << e.settle(name) >> as << name >>,
+<% endfor %>
+        coalesce(min(position) filter (where is_current), max(position)) as position,
+        if(bool_or(is_current), null, any_value(parents.changed_at)) as removed_at
+    from messages
+    join parents using (<< parent_key >>, origin_system)
+    group by << key >>
+)
+
+select
+<% for column in e.key %>
+    << column >>,
+<% endfor %>
+<% for name, field in e.fields.items() %>
+    cast(<< name >> as << e.sql_type(field) >>) as << name >>,
+<% endfor %>
+<% for name, field in e.fields.items() if field.references %>
+    coalesce(<< name >> in (select << the_map.entities[field.references].key[0] >> from {{ ref("<< field.references >>") }}), false) as is_<< name >>_known,
+<% endfor %>
+    position, removed_at
+from settled

@@ -1,0 +1,94 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- Where two systems disagree about << e.name >>, field by field, with who answers and what to do.
+{{ config(materialized="table", tags=["reconcile_<< e.name >>"]) }}
+<% set key = e.key[0] %>
+
+with held as (
+    select
+        stg.*<% if e.key | length == 1 %> exclude (<< key >>), coalesce(links.key, stg.<< key >>) as << key >><% endif %>,
+        snapshots.finished_at
+    from {{ ref("snapshots_<< e.name >>") }} as snapshots
+    join {{ ref("stg_<< e.name >>") }} as stg using (inbox_id)
+    left join {{ links("<< e.name >>") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+),
+
+deliveries as (
+    select key, system, max(happened_at) as delivered_at
+    from {{ ref("ledger_<< e.name >>") }}
+    where kind = 'delivered'
+    group by key, system
+),
+
+<% for name, proof in e.reconciliations.items() %>
+<% for side in proof.sides %>
+<< name >>_<< side.name >> as (
+<% if side.is_us %>
+    select << key >>, cast(last_received_at as timestamptz) as told_at, 1 as copies,
+<% for field in proof.fields %>
+        << field >>,
+<% endfor %>
+        now() as looked_at
+    from {{ ref("<< e.name >>") }}
+    where deleted_at is null
+<% else %>
+    select
+        << key >>, max(received_at) as told_at, count(distinct remote_id) as copies,
+<% for field in proof.fields %>
+        arg_max(<< field >>, order_key) as << field >>,
+<% endfor %>
+        max(finished_at) as looked_at
+    from held
+    where system in (<< side.systems | listed >>) and << key >> is not null
+    group by << key >>
+<% endif %>
+),
+<% endfor %>
+
+<< name >> as (
+    select
+        '<< name >>' as reconciliation, coalesce(one.<< key >>, other.<< key >>) as << key >>,
+        '<< proof.sides[0].name >>' as one_side, '<< proof.sides[1].name >>' as other_side,
+        unnest(case
+            when other.<< key >> is null then [struct_pack(kind := 'missing there', field := null, one_value := null, other_value := null)]
+            when one.<< key >> is null then [struct_pack(kind := 'missing here', field := null, one_value := null, other_value := null)]
+            else list_filter([
+                if(one.copies > 1, struct_pack(kind := 'duplicate', field := null, one_value := cast(one.copies as varchar), other_value := null), null),
+                if(other.copies > 1, struct_pack(kind := 'duplicate', field := null, one_value := null, other_value := cast(other.copies as varchar)), null),
+<% for field, tolerance in proof.fields.items() %>
+                if(<% if tolerance == "exact" %>one.<< field >> is distinct from other.<< field >><% else %>one.<< field >> is distinct from other.<< field >> and not coalesce(abs(one.<< field >> - other.<< field >>) <= << tolerance >>, false)<% endif %>,
+                    struct_pack(kind := 'differs', field := '<< field >>', one_value := cast(one.<< field >> as varchar), other_value := cast(other.<< field >> as varchar)), null),
+<% endfor %>
+            ], lambda difference: difference is not null)
+        end) as difference,
+        greatest(one.told_at, other.told_at, deliveries.delivered_at) as since,
+        least((select min(looked_at) from << name >>_<< proof.sides[0].name >>), (select min(looked_at) from << name >>_<< proof.sides[1].name >>)) as looked_at
+    from << name >>_<< proof.sides[0].name >> as one
+    full join << name >>_<< proof.sides[1].name >> as other using (<< key >>)
+    left join deliveries on deliveries.key = coalesce(one.<< key >>, other.<< key >>) and deliveries.system in (<< proof.destinations | listed >>)
+<% if proof.when %>
+    left join {{ ref("<< e.name >>") }} as records on records.<< key >> = coalesce(one.<< key >>, other.<< key >>)
+    where (<< proof.when_of("records") >>) or one.<< key >> is null
+<% endif %>
+)<< "," if not loop.last >>
+<% endfor %>
+
+select
+    reconciliation, << key >>, one_side, other_side,
+    case when difference.kind <> 'duplicate' and since > looked_at - to_seconds(within) then 'late' else difference.kind end as kind,
+    difference.kind as would_be,
+    difference.field as field, difference.one_value as one_value, difference.other_value as other_value,
+    since, looked_at, looked_at - since as age, steward, repair
+from (
+<% for name, proof in e.reconciliations.items() %>
+    select
+        *, << proof.within >> as within, '<< proof.steward >>' as steward,
+        case difference.kind
+            when 'missing there' then 'concord repair << proof.flow_to_other or "?" >> ' || << key >>
+            when 'missing here' then 'find out who made it in << proof.sides[1].name >>; link it with `concord link` or delete it there'
+            when 'duplicate' then 'delete one of the copies there; `concord trace ' || << key >> || '` names them'
+            else 'concord repair << proof.flow_to_other or proof.flow_to_one or "?" >> ' || << key >>
+        end as repair
+    from << name >>
+    << "union all" if not loop.last >>
+<% endfor %>
+)

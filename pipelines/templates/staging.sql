@@ -1,0 +1,210 @@
+<% set is_child = e.entity.parent is not none %>
+-- generated from pipelines/map by `concord write`; do not edit
+-- << "One row per line of a message" if is_child else "One row per message" >> about << e.name >>, in our words, cast and judged.
+{{ config(materialized="incremental", incremental_strategy="batch", unique_key="inbox_id", tags=["sync_<< e.root.entity >>"]) }}
+
+with
+<% for source in e.sources %>
+<% set hoist = source.hoist %>
+<< source.name >> as (
+<% if is_child %>
+    with items as (
+        select *, unnest(items) as item, generate_subscripts(items, 1) as position
+        from (
+            select
+                *, json_extract(payload, [<< hoist.places.payload | listed >>]) as heard,
+                cast(<< hoist(source.says.unfold) >> as json[]) as items
+            from {{ ref("landing_<< e.root.entity >>") }}
+            where system = '<< source.system.system >>' and stream = '<< source.stream_name >>' and {{ in_batch("inbox_id") }}
+        )
+    ),
+    lines as (select *, json_extract(item, [<< hoist.places.item | listed >>]) as item_heard from items)
+<% endif %>
+    select
+        inbox_id, system, stream, received_at, '<< source.system.time_zone >>' as zone,
+<% if is_child %>
+        position,
+<% for column in e.key %>
+<% if loop.index <= source.says.key | length %>
+        told(<< hoist(source.says.key[loop.index0]) >>) as << column >>,
+<% else %>
+        told(<< hoist(source.says.line) >>) || '#' || row_number() over (partition by inbox_id, << hoist(source.says.line) >> order by position) as << column >>,
+<% endif %>
+<% endfor %>
+<% else %>
+        arrived_by, file_name, row_number, body_hash,
+        told(<< hoist(source.remote_id) >>) as remote_id,
+<% for column in e.key %>
+        told(<< hoist(source.says.key[loop.index0]) >>) as << column >>,
+<% endfor %>
+<% if source.occurred_at %>
+        told(<< hoist(source.occurred_at) >>) as occurred_at_told, true as has_clock,
+<% else %>
+        cast(null as varchar) as occurred_at_told, false as has_clock,
+<% endif %>
+        coalesce(<< hoist(source.says.originates) >>, false) as may_originate,
+        << "true" if source.stream.messages == "delete" else "false" >> as is_deletion,
+        << "true" if source.has_lines else "false" >> as tells_lines,
+<% endif %>
+<% for name in e.fields %>
+        << source.told(name) >> as << name >>_told,
+<% endfor %>
+        struct_pack(
+<% for name in e.fields %>
+            << name >> := << source.is_said(name) >><< "," if not loop.last >>
+<% endfor %>
+        ) as said
+<% if is_child %>
+    from lines
+<% else %>
+    from (
+        select
+            *, json_extract(payload, [<< hoist.places.payload | listed >>]) as heard,
+            << source.stream.file.as_of if source.stream.file and source.stream.file.as_of else "cast(null as varchar)" >> as as_of
+        from {{ ref("landing_<< e.root.entity >>") }}
+        where system = '<< source.system.system >>' and stream = '<< source.stream_name >>' and {{ in_batch("inbox_id") }}
+    )
+<% endif %>
+),
+<% endfor %>
+
+messages as (
+<% for source in e.sources %>
+    select * from << source.name >><< " union all by name" if not loop.last >>
+<% endfor %>
+),
+
+cast_to_type as (
+    select
+        *,
+<% if not is_child %>
+        coalesce(as_instant(occurred_at_told, zone), if(has_clock, null, received_at)) as occurred_at,
+<% endif %>
+<% for name in e.fields %>
+        << e.cast(name) >> as << name >><< "," if not loop.last >>
+<% endfor %>
+    from messages
+),
+
+judged as (
+    select
+        *,
+        struct_pack(
+<% for name, field in e.fields.items() %>
+<% set owners = e.owners(name) %>
+<% set bad = e.not_of_its_type(name) %>
+            << name >> := <% if not owners or field.severity == "warn" %>cast(null as varchar)<% else %>case
+                when system not in (<< owners | listed >>) or not said.<< name >> then null
+<% if bad %>
+                when << name >>_told is not null and << bad[0] >> then '«' || << name >>_told || '» << bad[1] >>'
+<% endif %>
+<% if field.type == "money" and e.currency %>
+                when not fits_currency(<< name >>, << e.currency >>) then '«' || << name >>_told || '» has more decimals than ' || << e.currency >>
+<% endif %>
+<% if field.required %>
+                when << name >> is null then 'is missing'
+<% endif %>
+<% if field.rule %>
+                when not (<< field.rule >>) then '«' || coalesce(<< name >>_told, 'nothing') || '» breaks the rule ' || << field.rule | quoted >>
+<% endif %>
+            end<% endif %><< "," if not loop.last >>
+<% endfor %>
+        ) as broken,
+        list_filter([
+<% for name, field in e.fields.items() if field.severity == "warn" and e.owners(name) and (e.not_of_its_type(name) or field.rule) %>
+<% set bad = e.not_of_its_type(name) %>
+            if(system in (<< e.owners(name) | listed >>) and said.<< name >> and << name >>_told is not null and not coalesce(not (<< bad[0] if bad else "false" >>)<% if field.rule %> and (<< field.rule >>)<% endif %>, true), '<< name >>: «' || << name >>_told || '» << bad[1] if bad else "breaks its rule" >>', null),
+<% endfor %>
+<% for name, rule in e.entity.rules.items() if rule.severity == "warn" %>
+            if(not coalesce(<< rule.that >>, true), << (name ~ ": breaks the rule " ~ rule.that) | quoted >>, null),
+<% endfor %>
+            cast(null as varchar)
+        ], lambda reason: reason is not null) as warnings
+    from cast_to_type
+)
+<% if not is_child %>
+<% for child in e.children if child.sources %>
+,
+bad_<< child.name >> as (
+    select
+        inbox_id,
+        list('line ' || position || coalesce(' (' || sku || ')', '') || ' ' || reason order by position) as reasons
+    from (
+        select inbox_id, position, << "sku" if "sku" in child.fields else "null as sku" >>, unnest(reasons) as reason
+        from {{ ref("stg_<< child.name >>") }}
+        where len(reasons) > 0 and {{ in_batch("inbox_id") }}
+    )
+    group by inbox_id
+)
+<% endfor %>
+,
+rejections as (
+    select
+        judged.*,
+        list_filter([
+<% for column in e.key %>
+            if(<< column >> is null, '<< column >> is missing', null),
+<% endfor %>
+            case
+                when has_clock and occurred_at_told is null then 'the message does not say when it happened'
+                when occurred_at is null then '«' || occurred_at_told || '» is not a time'
+                when occurred_at > received_at + interval 5 minutes then '«' || occurred_at_told || '» lies in the future'
+            end,
+<% if e.currency %>
+            'currency ' || broken.<< e.currency >>,
+<% endif %>
+<% for name, rule in e.entity.rules.items() if rule.severity == "reject" %>
+            if(not coalesce(<< rule.that >>, true), << (name ~ ": breaks the rule " ~ rule.that) | quoted >>, null),
+<% endfor %>
+            null
+        ], lambda reason: reason is not null)
+<% for child in e.children if child.sources %>
+            || coalesce(bad_<< child.name >>.reasons, [])
+<% endfor %>
+            as rejections
+    from judged
+<% for child in e.children if child.sources %>
+    left join bad_<< child.name >> using (inbox_id)
+<% endfor %>
+)
+<% endif %>
+
+select
+    inbox_id, system, stream, received_at,
+<% if is_child %>
+    position,
+<% for column in e.key %>
+    << column >>,
+<% endfor %>
+<% for name in e.fields %>
+    << name >>,
+<% endfor %>
+    said, broken, warnings,
+    list_filter([
+<% for column in e.key[1:] %>
+        if(<< column >> is null, '<< column >> is missing', null),
+<% endfor %>
+<% for name in e.fields %>
+        '<< name >> ' || broken.<< name >><< "," if not loop.last >>
+<% endfor %>
+    ], lambda reason: reason is not null) as reasons
+from judged
+<% else %>
+    arrived_by, file_name, row_number, remote_id,
+<% for column in e.key %>
+    << column >>,
+<% endfor %>
+    occurred_at, order_key_of(occurred_at, body_hash) as order_key,
+    may_originate, is_deletion, tells_lines,
+<% for name in e.fields %>
+    << name >>,
+<% endfor %>
+    said, broken, warnings,
+    len(rejections) > 0 as is_rejected,
+    rejections || list_filter([
+<% for name in e.fields if name != e.currency %>
+        '<< name >> ' || broken.<< name >><< "," if not loop.last >>
+<% endfor %>
+    ], lambda reason: reason is not null) as reasons
+from rejections
+<% endif %>

@@ -1,0 +1,51 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- The << e.name >> that this run settles: everything said, linked, decided or waited for since the last settled batch.
+{{ config(materialized="table", tags=["sync_<< e.name >>"]) }}
+<% set key = e.key | join(", ") %>
+
+<% if e.entity.model %>
+select << key >> from {{ ref("<< e.entity.model >>") }}
+<% else %>
+with said as (
+<% if e.key | length == 1 %>
+    select coalesce(links.key, stg.<< key >>) as << key >>
+    from {{ ref("stg_<< e.name >>") }} as stg
+    left join {{ links("<< e.name >>") }} as links using (system, remote_id)
+<% else %>
+    select << key >> from {{ ref("stg_<< e.name >>") }}
+<% endif %>
+    where {{ in_batch("inbox_id") }}
+)
+
+select distinct << key >> from said where << e.key[0] >> is not null
+<% if e.key | length == 1 %>
+union
+select key from {{ ref("ledger_<< e.name >>") }} where {{ in_batch("ledger_id") }}
+union
+-- A relinked record leaves the key that it had before.
+select stg.<< key >>
+from {{ ref("stg_<< e.name >>") }} as stg
+join {{ ref("ledger_<< e.name >>") }} as relinked using (system, remote_id)
+where relinked.kind in ('linked', 'unlinked') and {{ in_batch("ledger_id") }} and stg.<< key >> is not null
+<% endif %>
+<% for child, field, target in e.references %>
+union
+-- What waited for one of << target >> and may now go on.
+select << key >> from {{ previous("<< child >>", columns="<< key >>, << field >>, is_<< field >>_known") }}
+where not is_<< field >>_known and << field >> in (select << the_map.entities[target].key[0] >> from {{ ref("<< target >>") }})
+<% endfor %>
+<% for stream in e.complete_streams %>
+union
+-- A record that two complete files running do not mention.
+select << key >> from {{ ref("stg_<< e.name >>") }}
+where system = '<< stream.system.system >>' and stream = '<< stream.stream_name >>' and not is_rejected
+group by << key >>
+having max(occurred_at) < (
+    select min(occurred_at) from (
+        select distinct occurred_at from {{ ref("stg_<< e.name >>") }}
+        where system = '<< stream.system.system >>' and stream = '<< stream.stream_name >>' and not is_rejected
+        order by occurred_at desc limit 2
+    )
+)
+<% endfor %>
+<% endif %>

@@ -1,0 +1,58 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- The books: one verdict per message about << e.name >>, the first that matches.
+{{ config(materialized="incremental", incremental_strategy="verdicts", unique_key="inbox_id", tags=["sync_<< e.name >>"]) }}
+<% set key = e.key | join(", ") %>
+
+with messages as (
+    select stg.inbox_id, stg.system, stg.stream, stg.received_at, len(stg.reasons) > 0 as is_quarantined, stg.reasons,
+<% for column in e.key %>
+        << "coalesce(links.key, stg." ~ column ~ ")" if e.key | length == 1 else "stg." ~ column >> as << column >>,
+<% endfor %>
+        << "stg.system in (" ~ (e.owning_systems | listed) ~ ")" if e.owning_systems else "false" >> as may_own
+    from {{ ref("stg_<< e.name >>") }} as stg
+<% if e.key | length == 1 %>
+    left join {{ links("<< e.name >>") }} as links using (system, remote_id)
+    where {{ in_batch("inbox_id") }} or coalesce(links.key, stg.<< key >>) in (select << key >> from {{ ref("touched_<< e.name >>") }})
+<% else %>
+    where {{ in_batch("inbox_id") }} or (<< key >>) in (select (<< key >>) from {{ ref("touched_<< e.name >>") }})
+<% endif %>
+)
+<% if e.entity.model %>
+
+select
+    inbox_id, system, stream, received_at, concat_ws('|', << e.key | join(", ") >>) as key,
+    if(is_quarantined, 'quarantined', 'ignored') as verdict
+from messages
+<% else %>
+,
+
+winners as (
+    select distinct unnest(winners) as inbox_id
+    from {{ ref("<< e.name >>") }}
+    semi join {{ ref("touched_<< e.name >>") }} using (<< key >>)
+),
+
+-- Records that wait for another to be known.
+waiting as (
+    select << e.key[0] >> from {{ ref("<< e.name >>") }} where false
+<% for child, field, target in e.references %>
+    union select << e.key[0] >> from {{ ref("<< child >>") }} where not is_<< field >>_known<% if child != e.name %> and removed_at is null<% endif %>
+
+<% endfor %>
+)
+
+select
+    messages.inbox_id, messages.system, messages.stream, messages.received_at,
+    concat_ws('|', << "messages." ~ e.key | join(", messages.") >>) as key,
+    case
+        when is_quarantined then 'quarantined'
+        when records.<< e.key[0] >> is null and may_own then 'pending'
+        when winners.inbox_id is not null and messages.<< e.key[0] >> in (select << e.key[0] >> from waiting) then 'pending'
+        when winners.inbox_id is not null then 'applied'
+        when may_own then 'superseded'
+        else 'ignored'
+    end as verdict
+from messages
+left join {{ ref("<< e.name >>") }} as records using (<< key >>)
+left join winners on winners.inbox_id = messages.inbox_id
+<% endif %>

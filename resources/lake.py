@@ -1,0 +1,78 @@
+"""The warehouse: DuckLake files with their catalogue in the same Postgres, opened by dbt and by whoever reads results."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import duckdb
+import duckdb_extensions
+
+from resources import settings
+
+EXTENSIONS = ("ducklake", "postgres_scanner")
+
+
+def install_extensions() -> None:
+    """Put DuckDB's extensions where it finds them: from the wheels, else from the network. Raises LakeProblem."""
+    for name in EXTENSIONS:
+        try:
+            duckdb_extensions.import_extension(name)
+        except Exception:
+            try:
+                duckdb.execute(f"install {name}")
+            except duckdb.Error as problem:
+                raise LakeProblem(
+                    f"DuckDB's extension {name} is neither in a wheel nor to be had from the network: {problem}; "
+                    f"install duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}"
+                ) from problem
+
+
+class LakeProblem(Exception):
+    """The warehouse cannot be opened. The message says why and what to do."""
+
+
+def dsn(url: str) -> str:
+    """A Postgres URL as the key=value words that DuckDB's extensions read."""
+    parts = urlsplit(url)
+    words = {
+        "host": parts.hostname, "port": parts.port, "user": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""), "dbname": parts.path.lstrip("/"), **dict(parse_qsl(parts.query)),
+    }  # fmt: skip
+    return " ".join(f"{key}={value}" for key, value in words.items() if value)
+
+
+def environment(url: str, lake: str) -> dict[str, str]:
+    """What dbt's profile reads."""
+    return {
+        "CONCORD_DATABASE_DSN": dsn(url),
+        "CONCORD_LAKE": lake,
+        "CONCORD_SPILL": str(settings.state_dir() / "spill"),
+    }
+
+
+def prepare(url: str, lake: str) -> None:
+    """Make the lake's folder and tell dbt where everything is."""
+    if "://" not in lake:
+        Path(lake).mkdir(parents=True, exist_ok=True)
+    os.environ.update(environment(url, lake))
+    install_extensions()
+
+
+@contextmanager
+def reading(url: str, lake: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that sees the lake's tables without a prefix. Raises LakeProblem."""
+    connection = duckdb.connect(config={"memory_limit": "400MB", "threads": 2})
+    try:
+        connection.execute("set timezone = 'UTC'")
+        connection.execute("load ducklake; load postgres")
+        connection.execute(
+            f"attach 'ducklake:postgres:{dsn(url)}' as lake (data_path '{lake}', metadata_schema 'lake', read_only)"
+        )
+        connection.execute("use lake.main")
+        yield connection
+    except duckdb.IOException as problem:
+        raise LakeProblem(f"the warehouse cannot be opened: {problem}; is the database running?") from problem
+    finally:
+        connection.close()

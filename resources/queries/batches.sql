@@ -1,0 +1,42 @@
+-- name: last_settled
+select upto_inbox_id, upto_ledger_id, fingerprint
+from batches
+where entity = :entity and settled_at is not null
+order by batch_id desc
+limit 1
+
+-- name: newest_ids
+select
+    coalesce((select max(inbox_id) from inbox), 0) as inbox_id,
+    coalesce((select max(ledger_id) from ledger), 0) as ledger_id
+
+-- name: has_news
+select
+    exists (
+        select 1 from inbox
+        where inbox_id > :after_inbox_id and inbox_id <= :upto_inbox_id
+          and system || '/' || stream = any(:streams)
+    ) or exists (
+        select 1 from ledger
+        where ledger_id > :after_ledger_id and ledger_id <= :upto_ledger_id and entity = :entity
+          and kind <> 'held'
+    ) or exists (
+        select 1 from batches
+        where entity = any(:reads) and settled_at > coalesce(
+            (select max(settled_at) from batches where entity = :entity), '-infinity'
+        )
+    ) as has_news
+
+-- name: open_batch
+insert into batches (entity, after_inbox_id, upto_inbox_id, after_ledger_id, upto_ledger_id, fingerprint, is_full)
+values (:entity, :after_inbox_id, :upto_inbox_id, :after_ledger_id, :upto_ledger_id, :fingerprint, :is_full)
+returning batch_id
+
+-- name: settle_batch
+update batches set settled_at = clock_timestamp() where batch_id = :batch_id
+
+-- name: lake_tables
+select table_name from lake.ducklake_table where end_snapshot is null
+
+-- name: flows_that_delivered
+select distinct flow from outbox where entity = :entity
