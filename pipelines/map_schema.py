@@ -214,6 +214,7 @@ class Entity(Strict):
     rules: dict[str, Rule] = {}
     flows: dict[str, Flow] = {}
     reconcile: dict[str, Reconciliation] = {}
+    unreconciled: str | None = None  # why nobody can compare this entity between its systems
 
 
 class IntegrationMap(Strict):

@@ -1,0 +1,126 @@
+"""What a DuckDB expression of the map says, read from DuckDB's own parse: its names, functions, words and slips."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+MACROS = Path(__file__).parents[1] / "dbt_project" / "macros"
+ARROWS = {"->", "->>"}
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """One expression. Where `problem` is set, DuckDB cannot read it, and nothing else is known."""
+
+    problem: str | None = None
+    names: frozenset[str] = frozenset()  # columns that it reads
+    functions: frozenset[str] = frozenset()
+    slips: tuple[str, ...] = ()  # reads as something else than what was meant
+    words: frozenset[str] = frozenset()  # constant texts that it may answer
+    is_closed: bool = False  # it answers nothing but these words
+
+
+@cache
+def read(text: str) -> Expression:
+    """Read one expression. Nothing is executed."""
+    ((answer,),) = duckdb.execute("select json_serialize_sql(?)", [f"select {text}"]).fetchall()
+    told = json.loads(answer)
+    if told["error"]:
+        return Expression(problem=told["error_message"])
+    node = told["statements"][0]["node"]
+    if len(told["statements"]) != 1 or node["type"] != "SELECT_NODE" or node["from_table"]["type"] != "EMPTY":
+        return Expression(problem="it is more than an expression")
+    if '"BASE_TABLE"' in answer:
+        return Expression(problem="it reads a table")
+    if len(node["select_list"]) != 1:
+        return Expression(problem="it holds a comma outside parentheses")
+    top = node["select_list"][0]
+    words, is_closed = _words(top)
+    return Expression(
+        names=frozenset(_names(top)),
+        functions=frozenset(
+            part["function_name"] for part in _parts(top) if part["class"] == "FUNCTION" and not part["is_operator"]
+        ),
+        slips=tuple(_slips(top)),
+        words=words,
+        is_closed=is_closed,
+    )
+
+
+@cache
+def known_functions() -> frozenset[str]:
+    """Every function that generated SQL may call: DuckDB's own, and the words of our macros."""
+    own = {row[0] for row in duckdb.execute("select distinct function_name from duckdb_functions()").fetchall()}
+    ours = {
+        name
+        for path in MACROS.rglob("*.sql")
+        for name in re.findall(r"create (?:or replace )?macro (?:\w+\.)*(\w+)\(", path.read_text(encoding="utf-8"))
+    }
+    return frozenset(own | ours)
+
+
+def _parts(node: Any) -> Iterator[dict[str, Any]]:
+    """Every part of the parsed expression, itself first."""
+    if isinstance(node, list):
+        for one in node:
+            yield from _parts(one)
+    elif isinstance(node, dict):
+        if "class" in node:
+            yield node
+        for one in node.values():
+            yield from _parts(one)
+
+
+def _is_path(node: dict[str, Any]) -> bool:
+    """Whether a DuckDB "lambda" is really JSON's arrow: `payload -> '$.lines'`."""
+    return node["class"] == "LAMBDA" and node["expr"]["class"] == "CONSTANT"
+
+
+def _names(node: dict[str, Any]) -> Iterator[str]:
+    """The columns that are read; a lambda's own parameters are not columns, a query's own cannot be told apart."""
+    if any(part["class"] == "SUBQUERY" for part in _parts(node)):
+        return
+    own = {
+        name
+        for part in _parts(node)
+        if part["class"] == "LAMBDA" and not _is_path(part)
+        for name in _columns(part["lhs"])
+    }
+    yield from (name for name in _columns(node) if name not in own)
+
+
+def _columns(node: dict[str, Any]) -> Iterator[str]:
+    yield from (part["column_names"][0] for part in _parts(node) if part["class"] == "COLUMN_REF")
+
+
+def _slips(node: dict[str, Any]) -> Iterator[str]:
+    """An arrow binds as other operators do, from the left: what stands before it may be more than was meant."""
+    for part in _parts(node):
+        if part["class"] == "FUNCTION" and part["function_name"] in ARROWS:
+            before = part["children"][0]
+        elif _is_path(part):
+            before = part["lhs"]
+        else:
+            continue
+        if before["class"] == "FUNCTION" and before["is_operator"] and before["function_name"] not in ARROWS:
+            yield f"what stands before the arrow begins at {before['function_name']}"
+
+
+def _words(node: dict[str, Any]) -> tuple[frozenset[str], bool]:
+    """The constant texts among the answers, and whether there are no others."""
+    if node["class"] == "CONSTANT":
+        return frozenset() if node["value"]["is_null"] else frozenset([str(node["value"]["value"])]), True
+    if node["class"] == "CASE":
+        answers = [check["then_expr"] for check in node["case_checks"]] + [node["else_expr"]]
+    elif node["type"] == "OPERATOR_COALESCE":
+        answers = node["children"]
+    else:
+        return frozenset(), False
+    told = [_words(answer) for answer in answers]
+    return frozenset().union(*(words for words, _ in told)), all(is_closed for _, is_closed in told)

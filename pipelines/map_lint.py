@@ -1,0 +1,88 @@
+"""Holds the map against every lint rule, and gives each flow its verdict: firm or provisional, and why."""
+
+from dataclasses import dataclass, replace
+
+from pipelines.map_places import Place, joined, path_of
+from pipelines.map_schema import Flow, IntegrationMap
+from pipelines.rules import (  # noqa: F401  each registers its rules
+    arrivals,
+    contracts,
+    destinations,
+    flows,
+    names,
+    owners,
+    proofs,
+    statuses,
+    systems,
+)
+from pipelines.rules.rule import RULES, Severity
+
+WORST_FIRST: tuple[Severity, ...] = ("error", "provisional", "hint")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule found. `says` names what is wrong and the fix."""
+
+    rule: str
+    severity: Severity
+    place: Place
+    says: str
+
+    def __str__(self) -> str:
+        return f"{self.place.file}: {self.place.key}: {self.says}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the promise of a flow can be believed, and why not."""
+
+    flow: str
+    path: str  # shopify -> us -> tryton
+    why: tuple[str, ...]
+
+    @property
+    def is_firm(self) -> bool:
+        return not self.why
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All findings, the worst first, and one verdict a flow."""
+
+    findings: list[Finding]
+    verdicts: list[Verdict]
+
+    @property
+    def has_errors(self) -> bool:
+        return any(finding.severity == "error" for finding in self.findings)
+
+
+def lint(told: IntegrationMap) -> Report:
+    """Hold the map against every rule."""
+    findings = [
+        _weighed(told, Finding(rule.__name__, severity, place, says))
+        for rule, severity in RULES.items()
+        for place, says in rule(told)
+    ]
+    findings.sort(key=lambda finding: (WORST_FIRST.index(finding.severity), finding.place.file, finding.place.key))
+    return Report(findings, [_verdict(told, name, findings) for name in told.flows])
+
+
+def _weighed(told: IntegrationMap, finding: Finding) -> Finding:
+    """What makes a flow provisional that delivers already is an error: such a flow may run in shadow only."""
+    delivering = [name for name in finding.place.flows if _delivers(told.flows[name][1])]
+    if finding.severity != "provisional" or not delivering:
+        return finding
+    until = f"; until then {joined(delivering)} may run in `mode: shadow` only"
+    return replace(finding, severity="error", says=finding.says + until)
+
+
+def _delivers(flow: Flow) -> bool:
+    return flow.to is not None and flow.mode != "shadow"
+
+
+def _verdict(told: IntegrationMap, name: str, findings: list[Finding]) -> Verdict:
+    entity, flow = told.flows[name]
+    why = [str(finding) for finding in findings if finding.severity != "hint" and name in finding.place.flows]
+    return Verdict(flow=name, path=path_of(told, entity, flow), why=tuple(why))

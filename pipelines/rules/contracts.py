@@ -1,0 +1,119 @@
+"""Rules on fields and expressions: money has a currency, and DuckDB can read every spelling."""
+
+from collections.abc import Iterator
+
+from pipelines import expressions
+from pipelines.map_places import (
+    Place,
+    at_entity,
+    at_field,
+    at_flow,
+    at_system,
+    every_field,
+    every_stream,
+    joined,
+    perhaps,
+)
+from pipelines.map_schema import Entity, IntegrationMap, Stream, System
+from pipelines.rules.rule import Found, Problem, error, hint
+
+RECORD_NAMES = {"origin_system", "deleted_at"}  # what every settled record has beside its fields
+SPELLING_NAMES = {"payload", "remote_id", "file_name", "row_number", "received_at"}
+
+
+@error
+def money_has_a_currency(told: IntegrationMap) -> Found:
+    """An amount is worth nothing without the currency that its record, or its parent, names."""
+    for entity in told.entities.values():
+        amounts = [name for name, field in entity.fields.items() if field.type in ("money", "unit_price")]
+        around = [entity, *([told.entities[entity.parent]] if entity.parent in told.entities else [])]
+        if amounts and not any(field.type == "currency" for one in around for field in one.fields.values()):
+            yield Problem(
+                at_entity(told, entity, f"fields.{amounts[0]}.type"),
+                f"{joined(amounts)} have no currency; add a field of type currency to {entity.entity}"
+                + (f" or {entity.parent}" if entity.parent else ""),
+            )
+
+
+@hint
+def personal_fields_are_marked(told: IntegrationMap) -> Found:
+    """An e-mail address or a telephone number is personal."""
+    for entity, name, field in every_field(told):
+        if field.type in ("email", "phone") and not field.personal:
+            yield Problem(
+                at_field(told, entity, name, "personal"), f"{name!r} tells who somebody is; add personal: true"
+            )
+
+
+@error
+def expressions_can_be_read(told: IntegrationMap) -> Found:
+    """Every expression is DuckDB's, reads only what is there, and means what it seems to."""
+    for place, text, names in _expressions(told):
+        spelled = expressions.read(text)
+        if spelled.problem:
+            yield Problem(place, f"DuckDB cannot read `{text}`: {spelled.problem}; mend the expression")
+            continue
+        for name in sorted(spelled.names - names):
+            yield Problem(
+                place, f"`{text}` reads {name!r}, which is not there{perhaps(name, names)}; use {joined(names)}"
+            )
+        for name in sorted(spelled.functions - expressions.known_functions()):
+            guess = perhaps(name, expressions.known_functions())
+            yield Problem(place, f"`{text}` calls {name}(), which nobody knows{guess}; mend its name")
+        for slip in spelled.slips:
+            yield Problem(place, f"in `{text}` {slip}; put parentheses around the arrow, as in (payload ->> '$.id')")
+
+
+Spelled = Iterator[tuple[Place, str | None, set[str]]]  # an expression, and the names that it may read
+
+
+def _expressions(told: IntegrationMap) -> Iterator[tuple[Place, str, set[str]]]:
+    """Every expression of the map."""
+    for system, name, stream in every_stream(told):
+        yield from _written(_of_stream(told, system, name, stream))
+    for system in told.systems.values():
+        yield from _written(_of_stores(told, system))
+    for entity in told.entities.values():
+        yield from _written(_of_entity(told, entity))
+
+
+def _written(spelled: Spelled) -> Iterator[tuple[Place, str, set[str]]]:
+    return ((place, text, names) for place, text, names in spelled if text is not None)
+
+
+def _of_stream(told: IntegrationMap, system: System, name: str, stream: Stream) -> Spelled:
+    key = f"streams.{name}"
+    as_of = stream.file.as_of if stream.file else None
+    yield at_system(told, system, f"{key}.file.as_of"), as_of, {"file_name"}
+    row = SPELLING_NAMES | ({"as_of"} if as_of else set())
+    for field in ("remote_id", "occurred_at", "sequence", "deleted_at"):
+        yield at_system(told, system, f"{key}.{field}"), getattr(stream, field), row
+    for entity, says in stream.says.items():
+        place = f"{key}.says.{entity}"
+        names = row | ({"item"} if says.unfold else set())
+        yield at_system(told, system, f"{place}.unfold", entity), says.unfold, row
+        yield at_system(told, system, f"{place}.originates", entity), says.originates, names
+        yield at_system(told, system, f"{place}.line", entity), says.line, names
+        for part in says.key:
+            yield at_system(told, system, f"{place}.key", entity), part, names
+        for field, text in says.fields.items():
+            yield at_system(told, system, f"{place}.fields.{field}", entity), text, names
+
+
+def _of_stores(told: IntegrationMap, system: System) -> Spelled:
+    for entity, fields in system.stores.items():
+        for field, text in fields.items():
+            yield at_system(told, system, f"stores.{entity}.{field}", entity), text, {"value"}
+
+
+def _of_entity(told: IntegrationMap, entity: Entity) -> Spelled:
+    names = {*entity.key, *entity.fields, *RECORD_NAMES}
+    for name, field in entity.fields.items():
+        yield at_field(told, entity, name, "rule"), field.rule, names
+    for name, rule in entity.rules.items():
+        yield at_entity(told, entity, f"rules.{name}.that"), rule.that, names
+    for name, flow in entity.flows.items():
+        yield at_flow(entity, name, "when"), flow.when, names
+        yield at_flow(entity, name, "canary"), flow.canary, names
+    for name, reconciliation in entity.reconcile.items():
+        yield at_entity(told, entity, f"reconcile.{name}.when"), reconciliation.when, names

@@ -1,0 +1,243 @@
+"""Rules on owners: each field has one, who sends it and is never sent it."""
+
+from pipelines import expressions
+from pipelines.map_places import (
+    advice_on,
+    at_entity,
+    at_field,
+    at_flow,
+    at_system,
+    every_field,
+    every_saying,
+    every_stream,
+    files_of,
+    joined,
+    originates,
+    outbound,
+    owners_of,
+    root_of,
+    spells,
+    takers,
+)
+from pipelines.map_schema import Entity, EntityField, Flow, IntegrationMap, System
+from pipelines.rules.rule import Found, Problem, error, provisional
+
+MERGING = ("furthest", "sum", "collect", "withdrawn_wins")  # the answer may be no single owner's word
+NUMBERS = ("money", "unit_price", "quantity", "integer", "number", "rate")
+
+
+@error
+def every_field_has_an_owner(told: IntegrationMap) -> Found:
+    """Every field, and the existence of every record, is owned by a system or role that the map knows."""
+    for entity, name, field in every_field(told):
+        if not field.owner:
+            yield Problem(
+                at_field(told, entity, name, "owner"), f"field {name!r} has no owner; add owner: <system or role>"
+            )
+        for owner in field.owner:
+            if (advice := _is_no_owner(told, entity, owner)) is not None:
+                yield Problem(at_field(told, entity, name, "owner"), advice)
+    for entity in told.entities.values():
+        if entity.exists is None and entity.parent is None and entity.model is None:
+            yield Problem(
+                at_entity(told, entity, "exists"),
+                f"nobody owns whether one of {entity.entity} exists; add exists: {{owner: <system or role>}}",
+            )
+        for owner in entity.exists.owner if entity.exists else []:
+            if (advice := _is_no_owner(told, entity, owner)) is not None:
+                yield Problem(at_entity(told, entity, "exists.owner"), advice)
+
+
+def _is_no_owner(told: IntegrationMap, entity: Entity, owner: str) -> str | None:
+    if owner == "us":
+        return (
+            None if entity.model else "`us` owns only what a model computes; name a system, or give the entity `model`"
+        )
+    if owner == "location":
+        has_one = "location" in entity.key or "location" in entity.fields
+        return None if has_one else "`location` owns only where the key has a location; name a system or role"
+    return None if told.systems_named(owner) else advice_on(told, owner)
+
+
+@error
+def owners_say_their_fields(told: IntegrationMap) -> Found:
+    """An owner sends what it owns: some stream of it spells the field."""
+    for entity, name, field in every_field(told):
+        for owner in field.owner:
+            systems = owners_of(told, entity, owner)
+            if systems and not any(spells(system, entity.entity, name) for system in systems):
+                yield Problem(
+                    at_field(told, entity, name, "owner"),
+                    f"{owner} never sends {name!r}; spell it under says.{entity.entity}.fields in {files_of(systems)}, "
+                    "or name the owner that sends it",
+                )
+
+
+@error
+def required_fields_have_a_source(told: IntegrationMap) -> Found:
+    """What a record cannot be without is spelled wherever such records begin."""
+    for system, stream_name, stream, entity, says in every_saying(told):
+        if not originates(told, entity.entity, stream) or stream.messages == "delete":
+            continue
+        for name, field in entity.fields.items():
+            mine = any(system in owners_of(told, entity, owner) for owner in field.owner)
+            if field.required and mine and name not in says.fields:
+                yield Problem(
+                    at_system(told, system, f"streams.{stream_name}.says.{entity.entity}.fields", entity.entity),
+                    f"does not spell {name!r}, which is required, so everything from here is refused; spell it, or "
+                    "drop `required`",
+                )
+
+
+@error
+def records_begin_somewhere(told: IntegrationMap) -> Found:
+    """Some stream originates each entity."""
+    for entity in told.entities.values():
+        if entity.parent or entity.model:
+            continue
+        if not any(originates(told, entity.entity, stream) for _, _, stream in every_stream(told)):
+            yield Problem(
+                at_entity(told, entity, "entity"),
+                f'no record of {entity.entity} begins anywhere; add `originates: "true"` to the stream of the system '
+                "in which they are made",
+            )
+
+
+@error
+def locations_have_one_owner(told: IntegrationMap) -> Found:
+    """A stock location belongs to one system; a mirror of it would be added up twice."""
+    owners: dict[str, System] = {}
+    for system in told.systems.values():
+        for location in system.locations:
+            first = owners.setdefault(location, system)
+            if first is not system:
+                yield Problem(
+                    at_system(told, system, "locations"),
+                    f"{location} belongs to {first.system} already; take it out of one of the two files",
+                )
+
+
+@error
+def systems_count_their_own_locations(told: IntegrationMap) -> Found:
+    """A system that names the location it speaks for owns that location."""
+    for system, stream_name, _, entity, says in every_saying(told):
+        if "location" not in entity.key or len(says.key) != len(entity.key):
+            continue
+        spelled = expressions.read(says.key[entity.key.index("location")])
+        for location in spelled.words - set(system.locations) if spelled.is_closed else ():
+            yield Problem(
+                at_system(told, system, f"streams.{stream_name}.says.{entity.entity}.key", entity.entity),
+                f"speaks for location {location}, which is not its own; add it to `locations`, or name one of "
+                f"{joined(system.locations) or 'its own'}",
+            )
+
+
+@error
+def no_owner_gets_its_own_field(told: IntegrationMap) -> Found:
+    """A system is never sent the field that it owns: its own word would come back as news."""
+    for entity, name, flow in outbound(told):
+        for field_name in flow.fields:
+            field = entity.fields.get(field_name)
+            if field is None or _merges(field) or _sent_to(told, entity, field_name, field) > 1:
+                continue
+            for system in takers(told, entity, flow):
+                if any(system in owners_of(told, entity, owner) for owner in field.owner) and not _by_origin(flow):
+                    yield Problem(
+                        at_flow(entity, name, "fields"),
+                        f"sends {field_name!r} to {system.system}, which owns it; leave it out, or send only other "
+                        "systems' records with `when: origin_system <> ...`",
+                    )
+
+
+def _merges(field: EntityField) -> bool:
+    return field.resolve in MERGING and len(field.owner) > 1
+
+
+def _by_origin(flow: Flow) -> bool:
+    return flow.when is not None and "origin_system" in expressions.read(flow.when).names
+
+
+def _sent_to(told: IntegrationMap, entity: Entity, name: str, field: EntityField) -> int:
+    """How many of a field's owners are sent it."""
+    reached = {
+        system.system
+        for flow in entity.flows.values()
+        if flow.to and name in flow.fields
+        for system in takers(told, entity, flow)
+    }
+    return sum(any(s.system in reached for s in owners_of(told, entity, owner)) for owner in field.owner)
+
+
+@error
+def no_field_goes_in_a_circle(told: IntegrationMap) -> Found:
+    """Two systems that own one field are not both sent it: each would repeat the other for ever."""
+    for entity, name, field in every_field(told):
+        if not _merges(field) and _sent_to(told, entity, name, field) > 1:
+            yield Problem(
+                at_field(told, entity, name, "owner"),
+                f"{joined(field.owner)} own {name!r} and are all sent it, so each repeats the other; take it out of "
+                "one of the flows, or name one owner",
+            )
+
+
+@error
+def entities_do_not_wait_in_a_circle(told: IntegrationMap) -> Found:
+    """No entity waits, over references and models, for itself."""
+    waits = {entity.entity: _waits_for(told, entity.entity) for entity in told.roots}
+    seen: set[str] = set()
+    for start in sorted(waits):
+        circle = _circle(waits, [start])
+        if circle and not seen & set(circle):
+            seen |= set(circle)
+            yield Problem(
+                at_entity(told, told.entities[circle[0]], "reads" if told.entities[circle[0]].reads else "fields"),
+                f"ownership runs in a circle: {' <- '.join([*circle, circle[0]])}; take one of these references or "
+                "`reads` away",
+            )
+
+
+def _waits_for(told: IntegrationMap, name: str) -> set[str]:
+    """The entities that must be settled before this one. A record may refer to another of its own kind."""
+    family = told.family(name)
+    referred = {field.references for member in family for field in member.fields.values() if field.references}
+    read = {other for member in family for other in member.reads if other in told.entities}
+    known = {root_of(told, other) for other in referred if other in told.entities} - {name}
+    return known | {root_of(told, other) for other in read}
+
+
+def _circle(waits: dict[str, set[str]], path: list[str]) -> list[str]:
+    """The first way back to the path's beginning."""
+    for following in sorted(waits.get(path[-1], ())):
+        if following == path[0]:
+            return path
+        if following not in path and (found := _circle(waits, [*path, following])):
+            return found
+    return []
+
+
+@error
+def resolve_fits_the_type(told: IntegrationMap) -> Found:
+    """`furthest` needs a ladder of statuses, `sum` a number, `withdrawn_wins` a yes or no."""
+    for entity, name, field in every_field(told):
+        fits = {
+            "furthest": (field.ladder is not None, "a list of statuses"),
+            "sum": (field.type in NUMBERS, "a number"),
+            "withdrawn_wins": (field.type == "boolean", "a boolean"),
+        }
+        is_fit, wanted = fits.get(field.resolve, (True, ""))
+        if not is_fit:
+            yield Problem(
+                at_field(told, entity, name, "resolve"),
+                f"{field.resolve} needs {wanted} as type; change the type, or write `resolve: latest`",
+            )
+
+
+@provisional
+def restores_have_a_way_back(told: IntegrationMap) -> Found:
+    """`restore` sends the owner's value back, so some flow carries the field."""
+    for entity, name, field in every_field(told):
+        if field.on_foreign_write == "restore" and not any(name in flow.fields for flow in entity.flows.values()):
+            yield Problem(
+                at_field(told, entity, name, "on_foreign_write"),
+                f"no flow carries {name!r}, so nothing can restore it; add it to a flow, or write `hold`",
+            )
