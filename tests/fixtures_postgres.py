@@ -3,6 +3,7 @@
 import itertools
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -36,17 +37,24 @@ def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
         server.stop()
 
 
+@contextmanager
+def fresh_database(server: Server) -> Iterator[str]:
+    """The address of a migrated, empty database; it is dropped at the end of the block."""
+    name = f"test_{next(numbers)}"
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"create database {name} template {TEMPLATE}")
+    url = server.url(name)
+    yield url
+    engine_for(url).dispose()
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"drop database if exists {name} with (force)")
+
+
 @pytest.fixture
 def database_url(database_server: Server) -> Iterator[str]:
     """A migrated, empty database of the test's own."""
-    name = f"test_{next(numbers)}"
-    with psycopg.connect(database_server.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name} template {TEMPLATE}")
-    url = database_server.url(name)
-    yield url
-    engine_for(url).dispose()
-    with psycopg.connect(database_server.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"drop database if exists {name} with (force)")
+    with fresh_database(database_server) as url:
+        yield url
 
 
 @pytest.fixture
