@@ -19,7 +19,7 @@ def install_extensions() -> None:
     for name in EXTENSIONS:
         try:
             duckdb_extensions.import_extension(name)
-        except Exception:
+        except Exception:  # noqa: BLE001  (whatever the wheel lacks, the network may have)
             try:
                 duckdb.execute(f"install {name}")
             except duckdb.Error as problem:
