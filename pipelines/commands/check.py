@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipelines.map_lint import Report, lint
-from pipelines.map_schema import MAP_DIR, Flow, IntegrationMap, load_map
+from pipelines.map_schema import MAP_DIR, IntegrationMap, load_map
 from pipelines.rules.paces import spelled
 
 COLOURS = {"error": "red", "provisional": "yellow", "hint": "cyan"}
@@ -55,14 +55,15 @@ def show(told: IntegrationMap, report: Report) -> None:
     for one in report.findings:
         console.print(f"[{COLOURS[one.severity]}]{one.severity}[/] {escape(str(one))}", highlight=False)
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("verdict", "flow", "promise", "tier", "mode", "steward"):
-        table.add_column(column, no_wrap=column in ("flow", "promise", "steward"))
+    for column in ("verdict", "flow", "promise", "steward"):
+        table.add_column(column, no_wrap=column != "flow")
     for verdict in report.verdicts:
         _, flow = told.flows[verdict.flow]
         said = "[green]firm[/]" if verdict.is_firm else f"[yellow]provisional[/]\n{len(verdict.why)} above"
+        promise = f"{spelled(flow.max_lag)}, {flow.cron or flow.timing.replace('_', ' ')}"
         table.add_row(
-            said, f"{verdict.flow}\n[dim]{escape(verdict.path)}[/]", f"{spelled(flow.max_lag)}\n[dim]{_timing(flow)}[/]",
-            str(flow.tier), flow.mode if flow.to else "", escape(flow.steward),
+            said, f"{verdict.flow}\n[dim]{escape(verdict.path)}[/]",
+            f"{promise}\n[dim]tier {flow.tier}{', ' + flow.mode if flow.to else ''}[/]", escape(flow.steward),
         )  # fmt: skip
     Console().print(table)
     count = {kind: sum(one.severity == kind for one in report.findings) for kind in COLOURS}
@@ -72,7 +73,3 @@ def show(told: IntegrationMap, report: Report) -> None:
         f"{count['error']} errors, {count['provisional']} provisional, {count['hint']} hints",
         highlight=False,
     )
-
-
-def _timing(flow: Flow) -> str:
-    return flow.cron or flow.timing.replace("_", " ")
