@@ -112,12 +112,12 @@ def drop_folder(url: str, password: str, folder: Path) -> int:
 
 
 def go_on(url: str, password: str) -> None:
-    """Drop a day's file every so many seconds (WHOLESALE_EVERY_SECONDS) until SIGTERM or SIGINT."""
+    """Drop a day's file every so many seconds (CONCORD_WHOLESALE_EVERY) until SIGTERM or SIGINT."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    every = float(os.environ.get("WHOLESALE_EVERY_SECONDS", "180"))
-    seed = int(os.environ.get("SANDBOX_SEED", "1"))
+    every = float(os.environ.get("CONCORD_WHOLESALE_EVERY", "180"))
+    seed = int(os.environ.get("CONCORD_TRAFFIC_SEED", "1"))
     wholesaler = Wholesaler(seed, settings.state_dir() / "sandbox" / "wholesale" / "state.json")
     next_at = time.monotonic() + min(every, 15.0)  # the first one soon, so that there is something to see
     while not stop.wait(max(0.0, next_at - time.monotonic())):
