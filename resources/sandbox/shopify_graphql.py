@@ -67,6 +67,7 @@ class AdminApi:
             "node": lambda info, id: self._node(id),
             "inventorySetQuantities": self._set_quantities,
             "fulfillmentCreate": self._create_fulfilment,
+            "fulfillmentTrackingInfoUpdate": self._update_tracking,
         }
 
     def answer(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -421,11 +422,27 @@ class AdminApi:
             )
         except NotPossible as reason:
             return {"fulfillment": None, "userErrors": [{"field": ["fulfillment"], "message": str(reason)}]}
+        return {"fulfillment": self._parcel(info, parcel), "userErrors": []}
+
+    def _update_tracking(
+        self, info: GraphQLResolveInfo, fulfillmentId: str, trackingInfoInput: Mapping[str, Any], **_: Any
+    ) -> dict[str, Any]:
+        try:
+            parcel = self.shop.retrack(
+                number_of(fulfillmentId, "Fulfillment") or 0,
+                number=trackingInfoInput.get("number"),
+                company=trackingInfoInput.get("company"),
+                url=trackingInfoInput.get("url"),
+            )
+        except NotPossible as reason:
+            return {"fulfillment": None, "userErrors": [{"field": ["fulfillmentId"], "message": str(reason)}]}
+        return {"fulfillment": self._parcel(info, parcel), "userErrors": []}
+
+    def _parcel(self, info: GraphQLResolveInfo, parcel: Mapping[str, Any]) -> dict[str, Any]:
         order = self.shop.answer_for(parcel["order_id"])
         assert order is not None
-        found = self._with_pages(order)["fulfillments"](info)
-        mine = next(one for one in found if one["id"] == parcel["admin_graphql_api_id"])
-        return {"fulfillment": mine, "userErrors": []}
+        parcels: list[dict[str, Any]] = self._with_pages(order)["fulfillments"](info)
+        return next(one for one in parcels if one["id"] == parcel["admin_graphql_api_id"])
 
 
 def _refused(*problems: tuple[str, list[str] | None, str]) -> dict[str, Any]:

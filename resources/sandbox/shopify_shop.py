@@ -13,6 +13,7 @@ from typing import Any
 
 from resources.sandbox.catalogue import CATALOGUE
 from resources.sandbox.shopify_orders import (
+    FIRST_ORDER_ID,
     LOCATION_ID,
     LOCATION_NAME,
     graphql_order,
@@ -67,6 +68,7 @@ create table if not exists facts (name text primary key, value text not null);
 FIRST_VARIANT = 44_900_000_000
 FIRST_PRODUCT = 8_300_000_000
 FIRST_ITEM = 47_000_000_000
+PARCEL_BASE, PARCEL = 4_000_000_000, 10_000_000_000  # the n-th parcel of an order: n of the latter beyond its base
 PART = 1_000_000_000_000  # an order has one fulfilment order, whose id lies so far beyond its own
 DAY = 86_400
 
@@ -353,7 +355,7 @@ class Shop:
             ]
             lines = {line["id"]: line for line in order["line_items"]}
             n, at = len(order["fulfillments"]) + 1, rest_time(datetime.now(UTC))
-            parcel_id = order_id - 1_000_000_000_000 + n * 10_000_000_000
+            parcel_id = PARCEL_BASE + order_id - FIRST_ORDER_ID + n * PARCEL
             parcel = {
                 "id": parcel_id,
                 "admin_graphql_api_id": f"gid://shopify/Fulfillment/{parcel_id}",
@@ -382,6 +384,21 @@ class Shop:
             self.save(order, parts)
             self._tell(["orders/updated"], order)
         return parcel
+
+    def retrack(self, parcel_id: int, *, number: str | None, company: str | None, url: str | None) -> dict[str, Any]:
+        """Correct a parcel's tracking. Raises NotPossible."""
+        with self.transaction():
+            order_id = parcel_id % PARCEL - PARCEL_BASE + FIRST_ORDER_ID
+            order = self.order(order_id)
+            for parcel in order["fulfillments"]:
+                if parcel["id"] == parcel_id:
+                    parcel |= {"tracking_company": company, "tracking_number": number, "tracking_url": url}
+                    parcel["tracking_numbers"] = [number] if number else []
+                    parcel["updated_at"] = rest_time(datetime.now(UTC))
+                    self.save(order)
+                    self._tell(["orders/updated"], order)
+                    return dict(parcel)
+        raise NotPossible("Fulfillment does not exist.")
 
     # --- what the world is told
 
@@ -468,7 +485,7 @@ class Shop:
         way, than = ("desc", "<") if reverse else ("asc", ">")
         place = f" and ({sort}, order_id) {than} (?, ?)" if after else ""
         found = self.rows(
-            f"select {sort} as place, order_id, body, parts from orders where {where}{place}"  # noqa: S608 our own words
+            f"select {sort} as place, order_id, body, parts from orders where {where}{place}"
             f" order by {sort} {way}, order_id {way} limit ?",
             *values,
             *(after or ()),
