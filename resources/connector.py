@@ -1,5 +1,6 @@
 """What Concord asks of every outside system, and the few shapes that pass between them."""
 
+import re
 from abc import ABC
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 import dagster as dg
+
+SECRET = re.compile("password|secret|token|key")  # in the name of a setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,11 @@ class Connector(dg.ConfigurableResource, ABC):
 
     It knows nothing of owners, rules or flows, and never writes to another system by itself.
     """
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Settings as they may be shown: a secret's name without its value."""
+        for name, value in super().__repr_args__():
+            yield name, "..." if value and SECRET.search(name or "") else value
 
     def has_changed(self, stream: str, cursor: str | None) -> bool:
         """Whether asking `changed_since(stream, cursor)` would bring anything; cheap. Raises Unreachable."""

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
-from pydantic import Field
-
 from resources.connector import Connector, Message, Page, TakenFile
 from resources.file_formats import BadFile, FileSpec, read_records
 from resources.folders import Folder, Unreadable, open_folder
@@ -26,7 +24,7 @@ class Drop(Connector):
     """
 
     url: str  # file:///folder or sftp://user@host:port/folder
-    password: str | None = Field(default=None, repr=False)
+    password: str | None = None
     known_host: str | None = None  # the server's public key; needed unless it runs on this machine
     streams: dict[str, dict[str, Any]] = {}  # noqa: RUF012  pydantic copies it
     quiet_seconds: float = 2.0  # SFTP tells whole seconds: less could miss a change of equal size within one
