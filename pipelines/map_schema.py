@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 MAP_DIR = Path(__file__).parent / "map"
+MISSING = {"owner": "<system or role>", "steward": "team:<name>", "type": "text", "connector": "<a dotted path>"}
 DURATION = r"(\d+)\s*(s|m|h|d)"
 
 Role = Literal[
@@ -265,13 +266,28 @@ class MapProblem(Exception):
     """The map cannot be read. The message names file, key and fix."""
 
 
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml is ten times faster
+    """YAML's safe loader, which also refuses a key that stands twice: otherwise the first would silently be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
 def read_map_file(path: Path, kind: str) -> dict[str, Any]:
     """One YAML file of the map, whose first key names it as its file name does. Raises MapProblem."""
     where = f"map/{path.parent.name}/{path.name}"
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as problem:
-        raise MapProblem(f"{where}: is not YAML: {problem}; mend the line that it names") from problem
+        told = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506  a safe one
+    except yaml.MarkedYAMLError as problem:
+        line = f"line {problem.problem_mark.line + 1}" if problem.problem_mark else "the file"
+        raise MapProblem(f"{where}: {line}: {problem.problem}; mend this line") from problem
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        raise MapProblem(f"{where}: is no YAML in UTF-8 ({problem}); save it as such") from problem
     if not isinstance(told, dict) or kind not in told:
         raise MapProblem(f"{where}: does not begin with `{kind}: {path.stem}`; add that line")
     if told[kind] != path.stem:
@@ -283,6 +299,8 @@ def load_map(folder: Path = MAP_DIR) -> IntegrationMap:
     """The map in that folder. Raises MapProblem with one line for each thing that is wrong."""
     systems = {path.stem: read_map_file(path, "system") for path in sorted((folder / "systems").glob("*.yaml"))}
     entities = {path.stem: read_map_file(path, "entity") for path in sorted((folder / "entities").glob("*.yaml"))}
+    if not systems or not entities:
+        raise MapProblem(f"{folder}: has no systems/*.yaml or no entities/*.yaml; add one of each")
     try:
         return IntegrationMap.model_validate({"systems": systems, "entities": entities})
     except ValidationError as problem:
@@ -294,6 +312,6 @@ def _sentence(error: Any) -> str:
     place = ".".join(key for key in keys if not key.startswith(("function-", "literal", "list[", "constrained")))
     advice = {
         "extra_forbidden": "the map knows no such key; mend its spelling or delete it",
-        "missing": "add it",
-    }.get(error["type"], error["msg"])
+        "missing": f"is missing; add {keys[-1]}: {MISSING.get(keys[-1], '...')}" if keys else "is missing; add it",
+    }.get(error["type"], error["msg"].removeprefix("Value error, "))
     return f"map/{kind}/{name}.yaml: {place}: {advice}"

@@ -4,7 +4,7 @@ import re
 
 from pipelines.map_places import at_entity, at_flow, at_system, every_flow, every_reconciliation, every_stream
 from pipelines.map_schema import IntegrationMap
-from pipelines.rules.paces import crons_of, is_cron, is_duration, no_cron, pace_of
+from pipelines.rules.paces import crons_of, is_cron, is_duration, no_cron
 from pipelines.rules.rule import Found, Problem, error, provisional
 
 
@@ -12,7 +12,8 @@ from pipelines.rules.rule import Found, Problem, error, provisional
 def streams_arrive(told: IntegrationMap) -> Found:
     """Every stream has a way to reach us."""
     for system, name, stream in every_stream(told):
-        if pace_of(stream.arrives) is None and not crons_of(stream.arrives) and not stream.arrives.poll:
+        arrives = stream.arrives
+        if not (arrives.webhook or arrives.poll or arrives.file or crons_of(arrives)):
             yield Problem(
                 at_system(told, system, f"streams.{name}.arrives"),
                 "nothing brings its messages; add webhook, poll, file or snapshot",

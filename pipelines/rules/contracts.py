@@ -30,7 +30,7 @@ def money_has_a_currency(told: IntegrationMap) -> Found:
         if amounts and not any(field.type == "currency" for one in around for field in one.fields.values()):
             yield Problem(
                 at_entity(told, entity, f"fields.{amounts[0]}.type"),
-                f"{joined(amounts)} have no currency; add a field of type currency to {entity.entity}"
+                f"{joined(amounts)}: no currency; add a field of type currency to {entity.entity}"
                 + (f" or {entity.parent}" if entity.parent else ""),
             )
 

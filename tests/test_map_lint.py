@@ -1,0 +1,683 @@
+"""Each rule of the lint breaks the map in one place, and reads one message that names file, key and fix."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.map_lint import Finding, lint
+from pipelines.map_schema import load_map
+from pipelines.rules import arrivals, contracts, destinations, flows, names, owners, proofs, statuses, systems
+from pipelines.rules.rule import RULES
+from tests.map_draft import Draft
+
+ORDERS, SHOPIFY = "map/entities/orders.yaml: ", "map/systems/shopify.yaml: "
+
+
+@pytest.fixture
+def draft(tmp_path: Path) -> Draft:
+    return Draft(tmp_path)
+
+
+def test_the_map_is_clean_and_each_of_its_flows_is_firm():
+    report = lint(load_map())
+    assert [str(finding) for finding in report.findings if finding.severity != "hint"] == []
+    assert [verdict.flow for verdict in report.verdicts if not verdict.is_firm] == []
+
+
+def test_every_rule_is_broken_by_a_test():
+    text = Path(__file__).read_text()
+    assert [rule.__name__ for rule in RULES if f".{rule.__name__}" not in text] == []
+    assert all(rule.__doc__ for rule in RULES)
+
+
+# Names
+
+
+def test_a_name_that_cannot_be_a_table_is_found(draft: Draft):
+    draft.entities["stock"]["reconcile"] = {
+        "Shelf check": {"between": ["wms", "us"], "fields": {}, "every": "0 3 * * *", "steward": "team:logistics"}
+    }
+    draft.reads(names.names_are_plain, "map/entities/stock.yaml: Shelf check: ", "lower case letters")
+
+
+def test_two_flows_of_one_name_are_found(draft: Draft):
+    draft.entities["stock"]["flows"]["products_in"] = draft.entities["stock"]["flows"].pop("erp_stock_in")
+    found = draft.findings()
+    assert {finding.rule for finding in found} == {names.flow_names_are_unique.__name__}
+    assert {finding.place.file for finding in found} == {"map/entities/products.yaml", "map/entities/stock.yaml"}
+    assert all("rename one of them" in finding.says for finding in found)
+
+
+def test_a_flow_from_an_unknown_system_is_found(draft: Draft):
+    draft.entities["orders"]["flows"]["orders_in"]["from"] = "storefrnt"
+    draft.reads(names.flows_name_systems, ORDERS + "flows.orders_in.from: ", "did you mean storefront?")
+
+
+def test_a_flow_to_a_role_that_no_system_has_is_found(draft: Draft):
+    draft.entities["orders"]["flows"]["orders_to_erp"]["to"] = "crm"
+    found = [finding for finding in draft.findings() if finding.rule == names.flows_name_systems.__name__]
+    assert str(found[0]).startswith(ORDERS + "flows.orders_to_erp.to: no system has the role crm")
+
+
+def test_a_flow_with_both_ends_is_found(draft: Draft):
+    draft.entities["products"]["flows"]["products_in"]["from"] = None
+    draft.reads(names.flows_name_systems, "map/entities/products.yaml: flows.products_in.to: ", "exactly one")
+
+
+def test_a_flow_from_a_system_that_never_speaks_of_it_is_found(draft: Draft):
+    draft.entities["products"]["flows"]["products_in"]["from"] = "wms"
+    draft.reads(
+        names.senders_speak_of_the_entity,
+        "map/entities/products.yaml: flows.products_in.from: no stream of wms speaks of products",
+        "map/systems/warehouse.yaml",
+    )
+
+
+def test_a_flow_to_a_system_that_takes_nothing_of_it_is_found(draft: Draft):
+    del draft.systems["shopify"]["takes"]["fulfilments"]
+    del draft.systems["shopify"]["stores"]["fulfilments"]
+    draft.reads(
+        names.destinations_take_the_entity,
+        "map/entities/fulfilments.yaml: flows.despatch_to_storefront.to: ",
+        "add `takes: {fulfilments: [...]}` to",
+    )
+
+
+def test_a_flow_that_carries_an_unknown_field_is_found(draft: Draft):
+    draft.entities["orders"]["flows"]["orders_to_erp"]["fields"].append("totl")
+    draft.reads(names.flows_carry_what_is_there, ORDERS + "flows.orders_to_erp.fields: ", "did you mean total?")
+
+
+def test_a_flow_that_takes_along_what_is_no_child_is_found(draft: Draft):
+    draft.entities["orders"]["flows"]["orders_to_erp"]["with"] = ["fulfilment_lines"]
+    draft.reads(names.flows_carry_what_is_there, ORDERS + "flows.orders_to_erp.with: ", "name one of order_lines")
+
+
+def test_a_field_that_the_destination_does_not_take_is_found(draft: Draft):
+    draft.systems["tryton"]["takes"]["orders"].remove("phone")
+    del draft.systems["tryton"]["stores"]["orders"]["phone"]
+    draft.reads(
+        names.destinations_take_the_fields,
+        ORDERS + "flows.orders_to_erp.fields: tryton does not take phone",
+        "map/systems/tryton.yaml",
+    )
+
+
+def test_a_reference_to_an_unknown_entity_is_found(draft: Draft):
+    draft.entities["order_lines"]["fields"]["sku"]["references"] = "product"
+    draft.reads(
+        names.parents_and_references_exist,
+        "map/entities/order_lines.yaml: fields.sku.references: there is no entity 'product' (did you mean products?)",
+    )
+
+
+def test_a_model_that_reads_an_unknown_entity_is_found(draft: Draft):
+    draft.entities["sellable"]["reads"].append("returns")
+    draft.reads(
+        names.parents_and_references_exist, "map/entities/sellable.yaml: reads: ", "add map/entities/returns.yaml"
+    )
+
+
+def test_a_stream_that_speaks_of_an_unknown_entity_is_found(draft: Draft):
+    draft.systems["tryton"]["streams"]["sales"]["says"]["invoices"] = {"key": "payload ->> '$.id'"}
+    draft.reads(
+        names.systems_speak_of_known_things,
+        "map/systems/tryton.yaml: streams.sales.says.invoices: ",
+        "add map/entities/invoices.yaml",
+    )
+
+
+def test_a_stream_that_spells_an_unknown_field_is_found(draft: Draft):
+    draft.systems["tryton"]["streams"]["sales"]["says"]["orders"]["fields"]["erp_no"] = "payload ->> '$.number'"
+    draft.reads(
+        names.systems_speak_of_known_things,
+        "map/systems/tryton.yaml: streams.sales.says.orders.fields.erp_no: orders has no field 'erp_no'",
+        "did you mean erp_number?",
+    )
+
+
+def test_a_key_with_a_part_missing_is_found(draft: Draft):
+    del draft.systems["warehouse"]["streams"]["despatches"]["says"]["fulfilment_lines"]["line"]
+    draft.reads(
+        names.keys_have_all_their_parts,
+        "map/systems/warehouse.yaml: streams.despatches.says.fulfilment_lines.key: spells 1 of the key's 2 parts",
+        "spell fulfilment_number, line_id",
+    )
+
+
+# Owners
+
+
+def test_a_field_without_an_owner_is_found(draft: Draft):
+    draft.entities["orders"]["fields"]["total"]["owner"] = []
+    draft.reads(
+        owners.every_field_has_an_owner,
+        ORDERS + "fields.total.owner: field 'total' has no owner; add owner: <system or role>",
+    )
+
+
+def test_an_unknown_owner_is_found(draft: Draft):
+    draft.entities["orders"]["fields"]["city"]["owner"] = "loyalty"
+    draft.reads(
+        owners.every_field_has_an_owner,
+        ORDERS + "fields.city.owner: no system has the role loyalty",
+        "map/systems/<name>",
+    )
+
+
+def test_existence_without_an_owner_is_found(draft: Draft):
+    del draft.entities["products"]["exists"]
+    draft.reads(owners.every_field_has_an_owner, "map/entities/products.yaml: exists: ", "add exists: {owner:")
+
+
+def test_an_owner_that_never_sends_its_field_is_found(draft: Draft):
+    draft.entities["products"]["fields"]["is_active"]["owner"] = "storefront"
+    draft.reads(
+        owners.owners_say_their_fields,
+        "map/entities/products.yaml: fields.is_active.owner: storefront never sends 'is_active'",
+        "spell it under says.products.fields in map/systems/shopify.yaml",
+    )
+
+
+def test_a_required_field_that_one_origin_does_not_spell_is_found(draft: Draft):
+    draft.entities["orders"]["fields"]["country"]["required"] = True
+    draft.reads(
+        owners.required_fields_have_a_source,
+        "map/systems/wholesale.yaml: streams.order_files.says.orders.fields: does not spell 'country'",
+        "drop `required`",
+    )
+
+
+def test_an_entity_that_begins_nowhere_is_found(draft: Draft):
+    del draft.systems["tryton"]["streams"]["products"]["says"]["products"]["originates"]
+    draft.reads(owners.records_begin_somewhere, "map/entities/products.yaml: entity: ", 'add `originates: "true"`')
+
+
+def test_two_owners_of_one_location_are_found(draft: Draft):
+    draft.systems["warehouse"]["locations"].append("MAIN")
+    draft.reads(
+        owners.locations_have_one_owner,
+        "map/systems/warehouse.yaml: locations: MAIN belongs to tryton already",
+        "take it out of one",
+    )
+
+
+def test_a_count_of_somebody_elses_location_is_found(draft: Draft):
+    draft.systems["warehouse"]["locations"] = ["4PL"]
+    draft.reads(
+        owners.systems_count_their_own_locations,
+        "map/systems/warehouse.yaml: streams.stock_counts.says.stock.key: speaks for location 3PL",
+        "add it to `locations`",
+    )
+
+
+def test_a_system_that_is_sent_its_own_field_is_found(draft: Draft):
+    draft.entities["orders"]["fields"]["erp_number"]["owner"] = "tryton"
+    draft.entities["orders"]["flows"]["orders_to_erp"]["fields"].append("erp_number")
+    draft.systems["tryton"]["takes"]["orders"].append("erp_number")
+    draft.systems["tryton"]["stores"]["orders"]["erp_number"] = "value"
+    draft.reads(
+        owners.no_owner_gets_its_own_field,
+        ORDERS + "flows.orders_to_erp.fields: sends 'erp_number' to tryton, which owns it",
+        "leave it out",
+    )
+
+
+def test_a_field_that_two_owners_send_each_other_is_found(draft: Draft):
+    draft.entities["orders"]["fields"]["currency"]["owner"] = ["shopify", "erp"]
+    draft.systems["shopify"]["takes"]["orders"] = ["currency"]
+    draft.systems["shopify"]["stores"]["orders"] = {"currency": "upper(value)"}
+    back = draft.entities["orders"]["flows"]["orders_to_erp"] | {"to": "shopify", "fields": ["currency"], "with": []}
+    draft.entities["orders"]["flows"]["orders_back"] = back
+    draft.reads(
+        owners.no_field_goes_in_a_circle,
+        ORDERS + "fields.currency.owner: erp, shopify own 'currency' and are all sent it",
+        "name one owner",
+    )
+
+
+def test_entities_that_wait_for_each_other_are_found(draft: Draft):
+    draft.entities["products"]["fields"]["title"]["references"] = "fulfilments"
+    draft.reads(
+        owners.entities_do_not_wait_in_a_circle,
+        "map/entities/fulfilments.yaml: fields: ownership runs in a circle: "
+        "fulfilments <- orders <- products <- fulfilments",
+        "take one of these",
+    )
+
+
+def test_a_resolve_that_does_not_fit_the_type_is_found(draft: Draft):
+    draft.entities["orders"]["fields"]["city"]["resolve"] = "furthest"
+    draft.reads(owners.resolve_fits_the_type, ORDERS + "fields.city.resolve: furthest needs a list of statuses")
+
+
+def test_a_restore_that_no_flow_carries_is_found(draft: Draft):
+    draft.entities["orders"]["fields"]["country_name"]["on_foreign_write"] = "restore"
+    draft.reads(owners.restores_have_a_way_back, ORDERS + "fields.country_name.on_foreign_write: ", "or write `hold`")
+
+
+# Statuses
+
+
+def test_a_status_without_a_table_of_words_is_found(draft: Draft):
+    del draft.systems["tryton"]["streams"]["sales"]["says"]["orders"]["words"]
+    draft.reads(
+        statuses.statuses_are_mapped,
+        "map/systems/tryton.yaml: streams.sales.says.orders.words.status: says its own statuses",
+        "add words: {status: {theirs: placed}}",
+    )
+
+
+def test_a_word_that_is_no_status_of_ours_is_found(draft: Draft):
+    draft.systems["tryton"]["streams"]["sales"]["says"]["orders"]["words"]["status"]["done"] = "payd"
+    draft.reads(
+        statuses.statuses_are_mapped,
+        "map/systems/tryton.yaml: streams.sales.says.orders.words.status: done becomes 'payd'",
+        "did you mean paid?",
+    )
+
+
+def test_a_status_in_a_spelling_without_a_word_is_found(draft: Draft):
+    del draft.systems["shopify"]["streams"]["orders"]["says"]["orders"]["words"]["status"]["voided"]
+    draft.reads(
+        statuses.statuses_are_mapped,
+        SHOPIFY + "streams.orders.says.orders.words.status: the spelling can say 'voided'",
+        "add `voided: placed` or another",
+    )
+
+
+def test_a_status_that_nobody_reaches_is_found(draft: Draft):
+    draft.entities["orders"]["fields"]["status"]["type"].insert(2, "shipped")
+    draft.reads(
+        statuses.statuses_are_reached,
+        ORDERS + "fields.status.type: no owner of 'status' ever says shipped",
+        "take it off the list",
+    )
+
+
+# Flows
+
+
+def test_a_flow_without_a_failure_rule_is_found(draft: Draft):
+    del draft.entities["orders"]["flows"]["orders_to_erp"]["on_failure"]
+    draft.reads(
+        flows.flows_out_have_a_failure_rule,
+        ORDERS + "flows.orders_to_erp.on_failure: ",
+        "add on_failure: {retry_for: 75h",
+    )
+
+
+def test_a_condition_without_a_withdrawal_is_found(draft: Draft):
+    del draft.entities["orders"]["flows"]["orders_to_erp"]["on_leave"]
+    del draft.entities["orders"]["exists"]["on_delete"]
+    draft.reads(
+        flows.conditions_have_a_withdrawal,
+        ORDERS + "flows.orders_to_erp.on_leave: has a condition",
+        "add on_leave: cancel",
+    )
+
+
+def test_a_lag_that_the_poll_cannot_meet_is_found(draft: Draft):
+    draft.systems["tryton"]["streams"]["products"]["arrives"]["poll"] = "15m"
+    draft.entities["products"]["flows"]["products_in"]["max_lag"] = "1m"
+    draft.reads(
+        flows.lags_can_be_met,
+        "map/entities/products.yaml: flows.products_in.max_lag: promises 1m, but tryton is asked only every 15m",
+        "streams.products.arrives",
+    )
+
+
+def test_a_lag_that_the_schedule_cannot_meet_is_found(draft: Draft):
+    draft.entities["orders"]["flows"]["orders_to_erp"] |= {"timing": "batch", "cron": "0 8,18 * * *", "max_lag": "10h"}
+    draft.entities["orders"]["reconcile"]["storefront_and_erp"]["within"] = "1d"
+    draft.reads(
+        flows.lags_can_be_met,
+        ORDERS + "flows.orders_to_erp.max_lag: promises 10h, but '0 8,18 * * *' leaves up to 14h",
+        "run more often",
+    )
+
+
+def test_a_batch_without_a_schedule_is_found(draft: Draft):
+    draft.entities["orders"]["flows"]["orders_to_erp"]["timing"] = "batch"
+    draft.reads(flows.timings_fit_their_triggers, ORDERS + "flows.orders_to_erp.cron: is a batch and has no schedule")
+
+
+def test_a_schedule_on_a_flow_that_is_no_batch_is_found(draft: Draft):
+    draft.entities["orders"]["flows"]["orders_to_erp"]["cron"] = "* * * * *"
+    draft.reads(flows.timings_fit_their_triggers, ORDERS + "flows.orders_to_erp.cron: ", "write `timing: batch`")
+
+
+def test_a_canary_that_is_not_chosen_is_found(draft: Draft):
+    draft.entities["orders"]["flows"]["orders_to_erp"]["mode"] = "canary"
+    draft.reads(flows.canaries_are_chosen, ORDERS + "flows.orders_to_erp.canary: ", "add canary: country = 'NL'")
+
+
+# Proof
+
+
+def test_an_entity_that_no_one_reconciles_is_found(draft: Draft):
+    del draft.entities["orders"]["reconcile"]
+    found = draft.reads(
+        proofs.entities_are_reconciled,
+        ORDERS + "reconcile: nobody proves that the systems agree on orders; add a reconciliation",
+        "until then orders_to_erp may run in `mode: shadow` only",
+    )
+    assert found.severity == "error"
+
+
+def test_what_makes_a_flow_provisional_is_no_error_while_it_runs_in_shadow(draft: Draft):
+    del draft.entities["orders"]["reconcile"]
+    draft.entities["orders"]["flows"]["orders_to_erp"]["mode"] = "shadow"
+    found = draft.reads(proofs.entities_are_reconciled, ORDERS + "reconcile: ")
+    assert found.severity == "provisional"
+    verdicts = {verdict.flow: verdict for verdict in lint(load_map(draft.folder)).verdicts}
+    assert str(found) in verdicts["orders_to_erp"].why
+    assert verdicts["orders_in"].is_firm
+    assert verdicts["orders_to_erp"].path == "shopify, wholesale -> us -> tryton"
+
+
+def test_a_first_tier_destination_without_a_reconciliation_is_found(draft: Draft):
+    draft.entities["orders"]["reconcile"]["storefront_and_erp"]["between"] = ["storefront", "us"]
+    draft.reads(
+        proofs.first_tier_destinations_are_reconciled,
+        ORDERS + "flows.orders_to_erp.tier: is of the first tier, and nothing compares orders with tryton",
+        "or lower the tier",
+    )
+
+
+def test_what_cannot_be_reconciled_is_a_hint(draft: Draft):
+    draft.entities["stock"]["unreconciled"] = "each shelf is counted once"
+    found = draft.reads(proofs.unreconciled_entities_are_remembered, "map/entities/stock.yaml: unreconciled: nobody")
+    assert found.severity == "hint"
+
+
+def test_a_reconciliation_with_an_unknown_side_is_found(draft: Draft):
+    draft.entities["products"]["reconcile"]["erp_and_storefront"]["between"][0] = "pim"
+    draft.reads(
+        proofs.reconciliations_compare_what_is_there,
+        "map/entities/products.yaml: reconcile.erp_and_storefront.between: no system has the role pim",
+    )
+
+
+def test_a_reconciliation_of_an_unknown_field_is_found(draft: Draft):
+    draft.entities["orders"]["reconcile"]["storefront_and_erp"]["fields"]["totals"] = "exact"
+    draft.reads(
+        proofs.reconciliations_compare_what_is_there,
+        ORDERS + "reconcile.storefront_and_erp.fields: orders has no field 'totals' (did you mean total?)",
+    )
+
+
+def test_a_reconciliation_with_a_side_that_gives_no_snapshot_is_found(draft: Draft):
+    del draft.systems["tryton"]["streams"]["sales"]["arrives"]["snapshot"]
+    draft.reads(
+        proofs.reconciled_sides_can_be_read,
+        ORDERS + "reconcile.storefront_and_erp.between: erp gives no snapshot of orders",
+        "add arrives.snapshot to a stream in map/systems/tryton.yaml",
+    )
+
+
+def test_a_reconciled_field_that_no_snapshot_spells_is_found(draft: Draft):
+    draft.entities["orders"]["reconcile"]["storefront_and_erp"]["fields"]["tax_total"] = 0.01
+    draft.reads(
+        proofs.reconciled_sides_can_be_read,
+        ORDERS + "reconcile.storefront_and_erp.fields.tax_total: no snapshot of erp spells 'tax_total'",
+    )
+
+
+def test_a_reconciliation_that_does_not_wait_for_the_promise_is_found(draft: Draft):
+    draft.entities["orders"]["reconcile"]["storefront_and_erp"]["within"] = "1m"
+    draft.reads(
+        proofs.reconciliations_wait_for_promises, ORDERS + "reconcile.storefront_and_erp.within: ", "within: 2m or more"
+    )
+
+
+# Arrivals
+
+
+def test_a_stream_that_nothing_brings_is_found(draft: Draft):
+    draft.systems["tryton"]["streams"]["shipments"]["arrives"] = {}
+    draft.reads(arrivals.streams_arrive, "map/systems/tryton.yaml: streams.shipments.arrives: ", "add webhook, poll")
+
+
+def test_a_pace_that_is_no_duration_is_found(draft: Draft):
+    draft.systems["tryton"]["streams"]["shipments"]["arrives"]["poll"] = "often"
+    draft.reads(
+        arrivals.polls_are_durations, "map/systems/tryton.yaml: streams.shipments.arrives.poll: 'often'", "as in 15m"
+    )
+
+
+@pytest.mark.parametrize("cron", ["every hour", "61 * * * *", "@daily", "* * * * * *"])
+def test_a_schedule_that_is_no_cron_is_found(draft: Draft, cron: str):
+    draft.entities["products"]["reconcile"]["erp_and_storefront"]["every"] = cron
+    draft.reads(
+        arrivals.schedules_are_cron,
+        "map/entities/products.yaml: reconcile.erp_and_storefront.every: ",
+        "write minute, hour, day, month and weekday",
+    )
+
+
+def test_webhooks_that_nothing_catches_up_are_found(draft: Draft):
+    del draft.systems["shopify"]["streams"]["orders_read"]
+    found = [one for one in draft.findings() if one.rule == arrivals.webhooks_are_caught_up.__name__]
+    assert [finding.place.key for finding in found] == ["streams.orders.arrives"] * 2 + [
+        "streams.orders_deleted.arrives"
+    ]
+    assert "add a stream with poll or catch_up" in found[0].says
+
+
+def test_a_trusted_clock_without_its_time_is_found(draft: Draft):
+    del draft.systems["tryton"]["streams"]["sales"]["occurred_at"]
+    draft.reads(
+        arrivals.clocks_are_spelled,
+        "map/systems/tryton.yaml: streams.sales.occurred_at: the clock is trusted",
+        "add occ",
+    )
+
+
+def test_an_untrusted_clock_without_a_sequence_is_found(draft: Draft):
+    draft.systems["wholesale"]["clock"] = "untrusted"
+    del draft.systems["wholesale"]["streams"]["order_files"]["file"]["as_of"]
+    draft.reads(
+        arrivals.clocks_are_spelled,
+        "map/systems/wholesale.yaml: streams.order_files.sequence: the clock is not trusted",
+        "add sequence",
+    )
+
+
+def test_a_complete_snapshot_without_names_is_found(draft: Draft):
+    del draft.systems["warehouse"]["streams"]["stock_counts"]["remote_id"]
+    draft.reads(
+        arrivals.complete_snapshots_name_their_records,
+        "map/systems/warehouse.yaml: streams.stock_counts.remote_id: ",
+        "add remote_id",
+    )
+
+
+def test_a_file_stream_without_a_format_is_found(draft: Draft):
+    del draft.systems["warehouse"]["streams"]["despatches"]["file"]
+    draft.reads(
+        arrivals.files_say_how_they_are_written,
+        "map/systems/warehouse.yaml: streams.despatches.file: ",
+        "add file: {format: csv}",
+    )
+
+
+def test_an_xml_stream_that_does_not_say_where_a_record_begins_is_found(draft: Draft):
+    del draft.systems["warehouse"]["streams"]["despatches"]["file"]["row"]
+    draft.reads(
+        arrivals.files_say_how_they_are_written, "map/systems/warehouse.yaml: streams.despatches.file.row: ", "add row:"
+    )
+
+
+def test_a_share_that_is_none_is_found(draft: Draft):
+    draft.systems["warehouse"]["streams"]["stock_counts"]["largest_disappearance"] = "some"
+    draft.reads(
+        arrivals.shares_are_shares,
+        "map/systems/warehouse.yaml: streams.stock_counts.largest_disappearance: 'some' is no percentage; write 5%",
+    )
+
+
+# Destinations
+
+
+def test_a_taken_field_without_a_normaliser_is_found(draft: Draft):
+    del draft.systems["tryton"]["stores"]["orders"]["street"]
+    draft.reads(
+        destinations.taken_fields_have_a_normaliser,
+        "map/systems/tryton.yaml: stores.orders: nothing says how it keeps street",
+        "add `street: value`",
+    )
+
+
+def test_a_normaliser_of_a_field_that_is_not_taken_is_found(draft: Draft):
+    draft.systems["tryton"]["stores"]["orders"]["erp_number"] = "value"
+    found = draft.reads(
+        destinations.normalisers_are_used,
+        "map/systems/tryton.yaml: stores.orders.erp_number: is never used",
+        "delete it",
+    )
+    assert found.severity == "hint"
+
+
+def test_a_taken_field_that_nobody_sends_is_found(draft: Draft):
+    draft.entities["orders"]["flows"]["orders_to_erp"]["fields"].remove("customer")
+    draft.reads(
+        destinations.taken_fields_are_sent, "map/systems/tryton.yaml: takes.orders: no flow sends customer to tryton"
+    )
+
+
+@pytest.mark.parametrize("steward", ["", "Finance", "team:", "somebody@"])
+def test_a_destination_without_a_steward_is_found(draft: Draft, steward: str):
+    draft.systems["tryton"]["steward"] = steward
+    draft.reads(
+        destinations.stewards_can_be_asked,
+        "map/systems/tryton.yaml: steward: ",
+        "write team:<name> or an e-mail address",
+    )
+
+
+def test_a_reconciliation_without_a_steward_is_found(draft: Draft):
+    draft.entities["orders"]["reconcile"]["storefront_and_erp"]["steward"] = " "
+    draft.reads(
+        destinations.stewards_can_be_asked, ORDERS + "reconcile.storefront_and_erp.steward: has no steward; write team:"
+    )
+
+
+# Contracts
+
+
+def test_money_without_a_currency_is_found(draft: Draft):
+    del draft.entities["products"]["fields"]["currency"]
+    del draft.systems["tryton"]["streams"]["products"]["says"]["products"]["fields"]["currency"]
+    draft.reads(
+        contracts.money_has_a_currency,
+        "map/entities/products.yaml: fields.list_price.type: list_price: no currency",
+        "add a field of type currency to products",
+    )
+
+
+def test_a_personal_field_that_is_not_marked_is_found(draft: Draft):
+    draft.entities["orders"]["fields"]["phone"]["personal"] = False
+    draft.reads(contracts.personal_fields_are_marked, ORDERS + "fields.phone.personal: ", "add personal: true")
+
+
+@pytest.mark.parametrize(
+    ("expression", "says"),
+    [
+        ("total >=", "DuckDB cannot read `total >=`: syntax error"),
+        ("total >= 0, true", "it holds a comma outside parentheses"),
+        ("total > (select max(total) from orders)", "it reads a table"),
+        ("totl >= 0", "reads 'totl', which is not there (did you mean total?)"),
+        ("abss(total) >= 0", "calls abss(), which nobody knows (did you mean abs?)"),
+    ],
+)
+def test_a_rule_that_cannot_be_read_is_found(draft: Draft, expression: str, says: str):
+    draft.entities["orders"]["fields"]["total"]["rule"] = expression
+    draft.reads(contracts.expressions_can_be_read, ORDERS + "fields.total.rule: ", says)
+
+
+def test_an_arrow_that_binds_more_than_was_meant_is_found(draft: Draft):
+    draft.systems["shopify"]["streams"]["orders_deleted"]["says"]["orders"]["key"] = "'SHOP-' || payload ->> '$.id'"
+    draft.reads(
+        contracts.expressions_can_be_read,
+        SHOPIFY + "streams.orders_deleted.says.orders.key: ",
+        "put parentheses around the arrow",
+    )
+
+
+def test_an_item_outside_an_unfolded_list_is_found(draft: Draft):
+    draft.systems["shopify"]["streams"]["variants"]["says"]["products"]["fields"]["storefront_title"] = "item ->> '$.t'"
+    draft.reads(
+        contracts.expressions_can_be_read,
+        SHOPIFY + "streams.variants.says.products.fields.storefront_title: ",
+        "reads 'item', which is not there",
+    )
+
+
+# Systems
+
+
+def test_a_connector_that_cannot_be_imported_is_found(draft: Draft):
+    draft.systems["warehouse"]["connector"] = "resources.files.Dorp"
+    draft.reads(
+        systems.connectors_answer_their_questions,
+        "map/systems/warehouse.yaml: connector: resources.files.Dorp cannot be imported",
+        "dotted path",
+    )
+
+
+def test_a_connector_that_cannot_do_what_is_asked_is_found(draft: Draft):
+    draft.systems["warehouse"]["streams"]["despatches"]["arrives"]["webhook"] = ["despatched"]
+    found = [one for one in draft.findings() if one.rule == systems.connectors_answer_their_questions.__name__]
+    assert str(found[0]).startswith(
+        "map/systems/warehouse.yaml: streams.despatches.arrives: resources.files.Drop has no read_webhook(); write it"
+    )
+
+
+def test_a_destination_that_cannot_be_asked_is_a_hint(draft: Draft):
+    draft.systems["tryton"] |= {"connector": "tests.map_draft.Deaf", "settings": {}}
+    draft.systems["tryton"]["streams"] = {}
+    found = [one for one in draft.findings() if one.rule == systems.destinations_can_be_asked.__name__]
+    assert [one.place.file for one in found] == ["map/systems/tryton.yaml"]
+    assert "has no find(), so a delivery without an answer waits for a person; write it" in found[0].says
+    assert found[0].severity == "hint"
+
+
+def test_a_setting_that_the_connector_does_not_know_is_found(draft: Draft):
+    draft.systems["warehouse"]["settings"]["pasword"] = draft.systems["warehouse"]["settings"].pop("password")
+    draft.reads(
+        systems.settings_are_the_connectors,
+        "map/systems/warehouse.yaml: settings.pasword: resources.files.Drop has no such setting (did you mean password?)",
+    )
+
+
+def test_a_setting_that_is_missing_is_found(draft: Draft):
+    del draft.systems["warehouse"]["settings"]["url"]
+    draft.reads(
+        systems.settings_are_the_connectors,
+        "map/systems/warehouse.yaml: settings.url: ",
+        "add url: {env: WAREHOUSE_URL}",
+    )
+
+
+def test_a_secret_in_the_map_is_found(draft: Draft):
+    draft.systems["warehouse"]["settings"]["password"]["default"] = "hunter2"
+    found = draft.reads(
+        systems.secrets_stay_outside,
+        "map/systems/warehouse.yaml: settings.password.default: ",
+        "set WAREHOUSE_SFTP_PASSWORD",
+    )
+    assert "hunter2" not in str(found)
+
+
+def test_a_time_zone_that_does_not_exist_is_found(draft: Draft):
+    draft.systems["warehouse"]["time_zone"] = "Europe/Berln"
+    draft.reads(systems.time_zones_exist, "map/systems/warehouse.yaml: time_zone: ", "did you mean Europe/Berlin?")
+
+
+def test_a_temporary_system_is_remembered(draft: Draft):
+    draft.systems["wholesale"]["temporary"] = True
+    found: Finding = draft.reads(
+        systems.temporary_systems_go, "map/systems/wholesale.yaml: temporary: ", "ask team:wholesale"
+    )
+    assert found.severity == "hint"
