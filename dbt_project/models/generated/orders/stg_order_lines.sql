@@ -136,9 +136,7 @@ judged as (
                 when system not in ('shopify', 'wholesale') or not said.sku then null
                 when sku is null then 'is missing'
             end,
-            title := case
-                when system not in ('shopify', 'wholesale') or not said.title then null
-            end,
+            title := cast(null as varchar),
             quantity := case
                 when system not in ('shopify', 'wholesale') or not said.quantity then null
                 when quantity_told is not null and quantity is null then '«' || quantity_told || '» is not a whole quantity'

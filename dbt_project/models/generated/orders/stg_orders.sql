@@ -315,6 +315,7 @@ messages as (
 cast_to_type as (
     select
         *,
+        minor_units(upper(currency_told)) as currency_units,
         coalesce(as_instant(occurred_at_told, zone), if(has_clock, null, received_at)) as occurred_at,
         number_told as number,
         status_told as status,
@@ -343,9 +344,7 @@ judged as (
     select
         *,
         struct_pack(
-            number := case
-                when system not in ('shopify', 'wholesale') or not said.number then null
-            end,
+            number := cast(null as varchar),
             status := case
                 when system not in ('shopify', 'wholesale') or not said.status then null
                 when status_told is not null and status not in ('placed', 'paid', 'refunded', 'cancelled') then '«' || status_told || '» is no status that the map knows'
@@ -353,7 +352,7 @@ judged as (
             end,
             currency := case
                 when system not in ('shopify', 'wholesale') or not said.currency then null
-                when currency_told is not null and minor_units(currency) is null then '«' || currency_told || '» is no ISO 4217 currency'
+                when currency_told is not null and currency_units is null then '«' || currency_told || '» is no ISO 4217 currency'
                 when currency is null then 'is missing'
             end,
             placed_at := case
@@ -369,24 +368,24 @@ judged as (
             total := case
                 when system not in ('shopify', 'wholesale') or not said.total then null
                 when total_told is not null and total is null then '«' || total_told || '» is not an amount of money'
-                when not fits_currency(total, currency) then '«' || total_told || '» has more decimals than ' || currency
+                when not fits_units(total, currency_units) then '«' || total_told || '» has more decimals than ' || currency
                 when total is null then 'is missing'
                 when not (total >= 0 or status = 'cancelled') then '«' || coalesce(total_told, 'nothing') || '» breaks the rule ' || 'total >= 0 or status = ''cancelled'''
             end,
             tax_total := case
                 when system not in ('shopify', 'wholesale') or not said.tax_total then null
                 when tax_total_told is not null and tax_total is null then '«' || tax_total_told || '» is not an amount of money'
-                when not fits_currency(tax_total, currency) then '«' || tax_total_told || '» has more decimals than ' || currency
+                when not fits_units(tax_total, currency_units) then '«' || tax_total_told || '» has more decimals than ' || currency
             end,
             discount_total := case
                 when system not in ('shopify', 'wholesale') or not said.discount_total then null
                 when discount_total_told is not null and discount_total is null then '«' || discount_total_told || '» is not an amount of money'
-                when not fits_currency(discount_total, currency) then '«' || discount_total_told || '» has more decimals than ' || currency
+                when not fits_units(discount_total, currency_units) then '«' || discount_total_told || '» has more decimals than ' || currency
             end,
             shipping_total := case
                 when system not in ('shopify', 'wholesale') or not said.shipping_total then null
                 when shipping_total_told is not null and shipping_total is null then '«' || shipping_total_told || '» is not an amount of money'
-                when not fits_currency(shipping_total, currency) then '«' || shipping_total_told || '» has more decimals than ' || currency
+                when not fits_units(shipping_total, currency_units) then '«' || shipping_total_told || '» has more decimals than ' || currency
             end,
             prices_include_tax := case
                 when system not in ('shopify', 'wholesale') or not said.prices_include_tax then null
@@ -400,29 +399,17 @@ judged as (
                 when system not in ('shopify', 'wholesale') or not said.phone then null
                 when phone_told is not null and not is_phone(phone) then '«' || phone_told || '» is no telephone number'
             end,
-            customer := case
-                when system not in ('shopify', 'wholesale') or not said.customer then null
-            end,
-            name := case
-                when system not in ('shopify', 'wholesale') or not said.name then null
-            end,
-            street := case
-                when system not in ('shopify', 'wholesale') or not said.street then null
-            end,
-            city := case
-                when system not in ('shopify', 'wholesale') or not said.city then null
-            end,
+            customer := cast(null as varchar),
+            name := cast(null as varchar),
+            street := cast(null as varchar),
+            city := cast(null as varchar),
             postcode := cast(null as varchar),
             country := case
                 when system not in ('shopify', 'wholesale') or not said.country then null
                 when country_told is not null and not is_country(country) then '«' || country_told || '» is no ISO 3166 country'
             end,
-            country_name := case
-                when system not in ('shopify', 'wholesale') or not said.country_name then null
-            end,
-            erp_number := case
-                when system not in ('tryton') or not said.erp_number then null
-            end
+            country_name := cast(null as varchar),
+            erp_number := cast(null as varchar)
         ) as broken,
         list_filter([
             if(system in ('shopify', 'wholesale') and said.postcode and postcode_told is not null and not coalesce(not (not fits_country(postcode, country)), true), 'postcode: «' || postcode_told || '» is no postcode of its country', null),

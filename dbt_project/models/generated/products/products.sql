@@ -30,6 +30,7 @@ settled as (
         {{ latest("title", owner="system = origin_system") }} as title,
         {{ latest("storefront_title", owner="system in ('shopify', 'wholesale')") }} as storefront_title,
         {{ latest("list_price", owner="system = origin_system") }} as list_price,
+        {{ latest("currency", owner="system = origin_system") }} as currency,
         {{ latest("is_salable", owner="system = origin_system") }} as is_salable,
         {{ latest("is_active", owner="system = origin_system") }} as is_active,
         arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where (system = origin_system)) as deleted_at,
@@ -37,6 +38,7 @@ settled as (
             {{ winner_of("title", owner="system = origin_system", by="order_key") }},
             {{ winner_of("storefront_title", owner="system in ('shopify', 'wholesale')", by="order_key") }},
             {{ winner_of("list_price", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("currency", owner="system = origin_system", by="order_key") }},
             {{ winner_of("is_salable", owner="system = origin_system", by="order_key") }},
             {{ winner_of("is_active", owner="system = origin_system", by="order_key") }},
             arg_max(inbox_id, order_key) filter (where is_deletion and (system = origin_system))
@@ -63,6 +65,7 @@ flags as (
             'title ' || arg_max_null(broken.title, order_key) filter (where said.title and not is_rejected and system = origin_system),
             'storefront_title ' || arg_max_null(broken.storefront_title, order_key) filter (where said.storefront_title and not is_rejected and system in ('shopify', 'wholesale')),
             'list_price ' || arg_max_null(broken.list_price, order_key) filter (where said.list_price and not is_rejected and system = origin_system),
+            'currency ' || arg_max_null(broken.currency, order_key) filter (where said.currency and not is_rejected and system = origin_system),
             'is_salable ' || arg_max_null(broken.is_salable, order_key) filter (where said.is_salable and not is_rejected and system = origin_system),
             'is_active ' || arg_max_null(broken.is_active, order_key) filter (where said.is_active and not is_rejected and system = origin_system)
         ], lambda flag: flag is not null) as flags
@@ -80,6 +83,8 @@ decisions as (
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'storefront_title') as storefront_title_told
 ,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'list_price') as list_price_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'currency') as currency_told
 ,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'is_salable') as is_salable_told
 ,
@@ -99,6 +104,7 @@ select
     cast(coalesce(decisions.title_told, settled.title) as varchar) as title,
     cast(coalesce(decisions.storefront_title_told, settled.storefront_title) as varchar) as storefront_title,
     cast(coalesce(as_decimal(decisions.list_price_told), settled.list_price) as decimal(38, 10)) as list_price,
+    cast(coalesce(upper(decisions.currency_told), settled.currency) as varchar) as currency,
     cast(coalesce(as_boolean(decisions.is_salable_told), settled.is_salable) as boolean) as is_salable,
     cast(coalesce(as_boolean(decisions.is_active_told), settled.is_active) as boolean) as is_active,
     deleted_at,

@@ -16,12 +16,14 @@ shopify_variants as (
         cast(null as varchar) as title_told,
         told((heard[3] ->> '$')) as storefront_title_told,
         cast(null as varchar) as list_price_told,
+        cast(null as varchar) as currency_told,
         cast(null as varchar) as is_salable_told,
         cast(null as varchar) as is_active_told,
         struct_pack(
             title := false,
             storefront_title := heard[3] is not null,
             list_price := false,
+            currency := false,
             is_salable := false,
             is_active := false
         ) as said
@@ -46,12 +48,14 @@ tryton_products as (
         told((heard[4] ->> '$')) as title_told,
         cast(null as varchar) as storefront_title_told,
         told((heard[5] ->> '$')) as list_price_told,
+        told('EUR') as currency_told,
         told((heard[6] ->> '$')) as is_salable_told,
         told((heard[7] ->> '$')) as is_active_told,
         struct_pack(
             title := heard[4] is not null,
             storefront_title := false,
             list_price := heard[5] is not null,
+            currency := true,
             is_salable := heard[6] is not null,
             is_active := heard[7] is not null
         ) as said
@@ -72,10 +76,12 @@ messages as (
 cast_to_type as (
     select
         *,
+        minor_units(upper(currency_told)) as currency_units,
         coalesce(as_instant(occurred_at_told, zone), if(has_clock, null, received_at)) as occurred_at,
         title_told as title,
         storefront_title_told as storefront_title,
         as_decimal(list_price_told) as list_price,
+        upper(currency_told) as currency,
         as_boolean(is_salable_told) as is_salable,
         as_boolean(is_active_told) as is_active
     from messages
@@ -89,12 +95,14 @@ judged as (
                 when system not in ('tryton') or not said.title then null
                 when title is null then 'is missing'
             end,
-            storefront_title := case
-                when system not in ('shopify') or not said.storefront_title then null
-            end,
+            storefront_title := cast(null as varchar),
             list_price := case
                 when system not in ('tryton') or not said.list_price then null
                 when list_price_told is not null and list_price is null then '«' || list_price_told || '» is not a price with at most 10 decimals'
+            end,
+            currency := case
+                when system not in ('tryton') or not said.currency then null
+                when currency_told is not null and currency_units is null then '«' || currency_told || '» is no ISO 4217 currency'
             end,
             is_salable := case
                 when system not in ('tryton') or not said.is_salable then null
@@ -121,6 +129,7 @@ rejections as (
                 when occurred_at is null then '«' || occurred_at_told || '» is not a time'
                 when occurred_at > received_at + interval 5 minutes then '«' || occurred_at_told || '» lies in the future'
             end,
+            'currency ' || broken.currency,
             null
         ], lambda reason: reason is not null)
             as rejections
@@ -136,6 +145,7 @@ select
     title,
     storefront_title,
     list_price,
+    currency,
     is_salable,
     is_active,
     said, broken, warnings,
