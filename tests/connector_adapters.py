@@ -1,0 +1,145 @@
+"""What the connector suite must know of each system: how to change something there, and how to look."""
+
+import itertools
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resources.connector import Connector, Delivery
+from resources.sandbox.catalogue import CATALOGUE
+from tests.fixtures_postgres import free_port
+from tests.fixtures_sftp import Place
+from tests.fixtures_shopify import ShopifyMock
+
+numbers = itertools.count(1)
+
+
+def no_effects(delivery: Delivery) -> int:
+    raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A connector, the system behind it, and the hands with which a test works there."""
+
+    connector: Connector
+    unreachable: Connector  # the same, where nobody listens
+    secrets: Sequence[str]
+    polls: Mapping[str, Callable[[], object]] = field(default_factory=dict)  # stream: change one record there
+    snapshots: Sequence[str] = ()
+    deliveries: Mapping[str, Callable[[], Sequence[Delivery]]] = field(default_factory=dict)  # entity: new ones
+    effects: Callable[[Delivery], int] = no_effects  # how many times the system holds what the delivery asks for
+
+
+ROWS = {"glob": "in/*.csv", "format": "csv"}
+GATHERED = {"glob": "orders/*.csv", "format": "csv", "one_message_per": "order"}
+PARCELS = {"glob": "notes/*.xml", "format": "xml", "row": "/notes/parcel"}
+
+
+def _drop_into(place: Place) -> Mapping[str, Callable[[], object]]:
+    for folder in ("in", "orders", "notes"):
+        (place.path / folder).mkdir(exist_ok=True)
+
+    def put(name: str, content: str) -> Callable[[], object]:
+        return lambda: place.write(name.format(secrets.token_hex(4)), content.replace("{}", secrets.token_hex(4)))
+
+    return {
+        "rows": put("in/{}.csv", "sku,count\n{},12.50\nMUG,3\n"),
+        "orders": put("orders/{}.csv", "order,sku,count\n1,{},2\n2,MUG,1\n1,TEE,7\n"),
+        "parcels": put(
+            "notes/{}.xml", "<notes><parcel><id>{}</id><lines><line><n>3</n></line></lines></parcel></notes>"
+        ),
+    }
+
+
+def over_a_folder(request: pytest.FixtureRequest) -> Adapter:
+    path: Path = request.getfixturevalue("tmp_path")
+    place = Place(f"file://{path}", None, path)
+    connector = place.drop(rows=ROWS, orders=GATHERED, parcels=PARCELS)
+    gone = connector.model_copy(update={"url": f"file://{path}/gone"})
+    return Adapter(connector, gone, [], _drop_into(place))
+
+
+def over_sftp(request: pytest.FixtureRequest) -> Adapter:
+    place: Place = request.getfixturevalue("sftp_place")()
+    connector = place.drop(rows=ROWS, orders=GATHERED, parcels=PARCELS)
+    gone = connector.model_copy(update={"url": f"sftp://warehouse@127.0.0.1:{free_port()}/"})
+    assert place.password is not None
+    return Adapter(connector, gone, [place.password], _drop_into(place))
+
+
+def delivery(entity: str, key: str, payload: Mapping[str, Any]) -> Delivery:
+    return Delivery(
+        delivery_id=next(numbers),
+        flow=f"{entity}_out",
+        entity=entity,
+        key=key,
+        version=1,
+        action="upsert",
+        payload=payload,
+        remote_id=None,
+        idempotency_key=f"{entity}_out/{key}/1",
+    )
+
+
+def shop(request: pytest.FixtureRequest) -> Adapter:
+    mock: ShopifyMock = request.getfixturevalue("shopify_mock")
+    skus = [sku for sku, *_ in CATALOGUE]
+
+    def stock_moves() -> None:
+        mock.set_stock(skus[0], mock.stock(skus[0])["available"] + 1)
+
+    def variant_comes() -> None:
+        mock.post("/sandbox/variants", {"sku": secrets.token_hex(4), "title": "New", "price": "9.00", "available": 1})
+
+    def parcels() -> Sequence[Delivery]:
+        made = []
+        for sku in skus[1:3]:
+            order, number = mock.place((sku, 2)), secrets.token_hex(6).upper()
+            key = f"3PL-{number}"
+            payload = {
+                "fulfilment_number": key,
+                "order_number": f"SHOP-{order['id']}",
+                "order_remote_id": str(order["id"]),
+                "tracking_number": number,
+                "carrier": "DHL",
+                "shipped_at": datetime.now(UTC).isoformat(),
+                "lines": [{"sku": sku, "quantity": "1"}],
+            }
+            made.append(delivery("fulfilments", key, payload))
+        return made
+
+    def quantities() -> Sequence[Delivery]:
+        return [
+            delivery("sellable", sku, {"sku": sku, "sellable": str(mock.stock(sku)["available"] + 7)})
+            for sku in skus[5:8]
+        ]
+
+    def effects(one: Delivery) -> int:
+        if one.entity == "sellable":
+            return int(mock.stock(one.payload["sku"])["available"] == int(one.payload["sellable"]))
+        parcels = mock.order(int(one.payload["order_remote_id"]))["fulfillments"]
+        return sum(one.payload["tracking_number"] in parcel["tracking_numbers"] for parcel in parcels)
+
+    return Adapter(
+        connector=mock.connector(),
+        unreachable=mock.connector(base_url=f"http://127.0.0.1:{free_port()}"),
+        secrets=[mock.token, mock.secret],
+        polls={"orders_read": lambda: mock.place((skus[0], 1)), "variants": variant_comes, "inventory": stock_moves},
+        snapshots=["orders_read", "variants", "inventory"],
+        deliveries={"fulfilments": parcels, "sellable": quantities},
+        effects=effects,
+    )
+
+
+ADAPTERS: dict[str, Callable[[pytest.FixtureRequest], Adapter]] = {
+    "folder": over_a_folder,
+    "sftp": over_sftp,
+    "shopify": shop,
+}
+TAKERS = ("shopify",)  # who takes deliveries, and gives snapshots
