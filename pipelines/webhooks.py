@@ -19,6 +19,9 @@ from starlette.datastructures import Headers
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from pipelines.connectors import MissingSetting, connector_for
+from pipelines.map_schema import MapProblem, System, load_map
+from resources import settings
 from resources.connector import BadMessage, BadSignature, Connector
 from resources.group_commit import CannotBeKept, DatabaseDown, GroupCommit, QueueFull
 from resources.patient_http import PatientProtocol
@@ -121,7 +124,8 @@ class Door:
             outcome = "gone"
         else:
             outcome = "new" if is_new else "known"
-            await answer(send, 200, {"status": outcome})
+            with contextlib.suppress(RuntimeError):  # its line has closed meanwhile: it will send again and be known
+                await answer(send, 200, {"status": outcome})
         finally:
             self.in_flight -= 1
         self.tally.count(system, topic, outcome, (time.perf_counter() - began) * 1000)
@@ -350,3 +354,24 @@ def run_door(door: Door, port: int) -> None:
     gc.collect()
     gc.freeze()  # what stands now stays: a collection that looks at all of it takes 30 ms
     server.run(sockets=[listener])
+
+
+def main() -> None:
+    """Open the door for every topic of the map."""
+    try:
+        the_map, port = load_map(), settings.port("DOOR", 18700)
+        posters = [system for system in the_map.systems.values() if topics_of(system)]
+        connectors = {system.system: connector_for(system) for system in posters}
+    except (MapProblem, MissingSetting, settings.BadSetting) as problem:
+        sys.exit(str(problem))
+    topics = [(system.system, topic) for system in posters for topic in topics_of(system)]
+    run_door(Door(connectors, topics, Store(url=settings.database_url())), port)
+
+
+def topics_of(system: System) -> list[str]:
+    """The topics that a system posts."""
+    return [topic for stream in system.streams.values() for topic in stream.arrives.webhook]
+
+
+if __name__ == "__main__":
+    main()

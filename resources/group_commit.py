@@ -19,6 +19,7 @@ log = logging.getLogger("concord.door")
 
 GROUP = 200  # posts in one commit: at 4 KB each its insert takes about 20 ms
 GROUP_BYTES = 8_000_000
+GATHER_SECONDS = 0.002  # waited for more only while posts come together: a commit costs as much as ten posts in it
 QUEUE = 3_000  # posts that may wait: three seconds' worth at 1,000/s
 QUEUE_BYTES = 256_000_000
 STATEMENT_MS = 4_000  # senders hang up after 5 s (Shopify) to 20 s (Stripe): they had better hear a 503
@@ -58,6 +59,7 @@ class GroupCommit:
         self._bytes = 0
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "commit")
+        self._connection: sa.Connection | None = None  # the thread's own, kept from commit to commit
         self._writer: asyncio.Task[None] | None = None
 
     @property
@@ -74,6 +76,7 @@ class GroupCommit:
         if self._writer:
             self._writer.cancel()
             await asyncio.wait([self._writer])
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
         self._thread.shutdown()
 
     def is_full(self) -> bool:
@@ -94,8 +97,11 @@ class GroupCommit:
 
     async def _write_on(self) -> None:
         loop = asyncio.get_running_loop()
+        group: list[Post] = []
         while True:
             await self._arrived.wait()
+            if len(group) > 1:
+                await asyncio.sleep(GATHER_SECONDS)
             group = self._take()
             if not self._waiting:
                 self._arrived.clear()
@@ -133,19 +139,48 @@ class GroupCommit:
         return list(kept)
 
     def _commit(self, group: list[Post]) -> list[bool]:
+        was_connected = self._connection is not None
+        try:
+            return self._insert(group)
+        except sa.exc.DBAPIError as problem:
+            if not (was_connected and problem.connection_invalidated):
+                raise
+        # The server was started anew since the last commit. If this one was made nevertheless, its messages are known.
+        return self._insert(group)
+
+    def _insert(self, group: list[Post]) -> list[bool]:
         is_new = [False] * len(group)
         ordered = sorted(
             range(len(group)), key=lambda place: group[place].system
         )  # stable: order within a system stays
-        with self.store.transaction() as connection:
-            connection.execute(sa.text(f"set local statement_timeout = {STATEMENT_MS}"))
-            for system, places in groupby(ordered, key=lambda place: group[place].system):
-                said = [(place, message) for place in places for message in group[place].messages]
-                told = keep_each(connection, system=system, messages=[message for _, message in said])
-                for (place, _), new in zip(said, told, strict=True):
-                    is_new[place] |= new
+        connection = self._connected()
+        try:
+            with connection.begin():
+                for system, places in groupby(ordered, key=lambda place: group[place].system):
+                    said = [(place, message) for place in places for message in group[place].messages]
+                    told = keep_each(connection, system=system, messages=[message for _, message in said])
+                    for (place, _), new in zip(said, told, strict=True):
+                        is_new[place] |= new
+        except Exception as problem:
+            if not _is_the_messages_fault(problem):
+                self._disconnect()
+            raise
         self.last_commit_at = time.time()
         return is_new
+
+    def _connected(self) -> sa.Connection:
+        if self._connection is None:
+            connection = self.store.engine.connect()
+            connection.detach()  # its time limit must not go back into the pool
+            connection.exec_driver_sql(f"set statement_timeout = {STATEMENT_MS}")
+            connection.commit()
+            self._connection = connection
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _note(self, problem: Exception | None) -> None:
         """One line when the database goes and one when it is back, not one a post."""
