@@ -23,7 +23,7 @@ def sandbox_environment() -> dict[str, str]:
         "SHOPIFY_SHOP": "concord-sandbox.myshopify.com",
         "TRYTON_URL": f"http://127.0.0.1:{settings.port('TRYTON', 18069)}",
         "TRYTON_DATABASE": "concord",
-        "TRYTON_USER": "admin",
+        "TRYTON_USER": "concord",
         "WAREHOUSE_SFTP_URL": f"sftp://warehouse@127.0.0.1:{settings.port('SFTP', 18022)}/",
         "WHOLESALE_SFTP_URL": f"sftp://wholesale@127.0.0.1:{settings.port('SFTP', 18022)}/",
         **_kept_secrets(settings.state_dir() / "sandbox" / "secrets.json"),
@@ -53,3 +53,7 @@ def _kept_secrets(path: Path) -> dict[str, str]:
     finally:
         unfinished.unlink()
     return known
+
+
+if __name__ == "__main__":
+    print(json.dumps(sandbox_environment(), indent=1))
