@@ -12,6 +12,7 @@ import click
 # Exceptions whose message is a sentence for a person, with the exit code: 1 what was looked at is wrong, 2 the command
 # could not do its work. By name, so that a verb never loads what only another one needs.
 FOR_PEOPLE = {
+    "pipelines.connectors.MissingSetting": 2,
     "pipelines.map_schema.MapProblem": 1,
     "resources.connector.BadMessage": 1,
     "resources.connector.BadSignature": 1,

@@ -1,10 +1,10 @@
 """Rules on systems: their connectors, settings and time zones."""
 
-import importlib
 import inspect
 import re
 from zoneinfo import available_timezones
 
+from pipelines.connectors import connector_class
 from pipelines.map_places import at_system, joined, outbound, perhaps, takers
 from pipelines.map_schema import IntegrationMap, System
 from pipelines.rules.rule import Found, Problem, error, hint
@@ -29,9 +29,8 @@ def connectors_answer_their_questions(told: IntegrationMap) -> Found:
 
 def connector_of(system: System) -> type[Connector] | str:
     """The connector's class, or the sentence that says why there is none."""
-    module_name, _, class_name = system.connector.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
+        found = connector_class(system)
     except (ImportError, AttributeError, ValueError) as problem:
         return f"{system.connector} cannot be imported ({problem}); name a class by its dotted path"
     if not (inspect.isclass(found) and issubclass(found, Connector)):
