@@ -351,6 +351,8 @@ class Shopify(Connector):
         location = self._own_location()
         open_ones = list(deliveries)
         for attempt in range(STALE_ROUNDS):
+            if not open_ones:
+                break
             held = self._stock(open_ones, location)
             wishes: list[tuple[Delivery, Stocked, int]] = []
             for one in open_ones:
@@ -361,9 +363,7 @@ class Shopify(Connector):
                     outcomes[one.delivery_id] = _quantity_applied(one, wish[0], location)
                 else:
                     wishes.append((one, *wish))
-            if not wishes:
-                break
-            errors = self._write(wishes, location, attempt)
+            errors = self._write(wishes, location, attempt) if wishes else {}
             for index, (one, stocked, _) in enumerate(wishes):
                 if not errors:
                     outcomes[one.delivery_id] = _quantity_applied(one, stocked, location)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,14 +16,9 @@ import requests
 from resources import settings
 from resources.sandbox.shopify_schema import API_VERSION, prepare
 from resources.shopify import Shopify
+from tests.fixtures_postgres import free_port
 
 READY_SECONDS = 30
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -183,7 +183,7 @@ class Sandbox:
             at("/sandbox/variants", "POST", lambda _, wish: shop.add_variant(**wish)),
             at("/sandbox/faults", "GET", lambda _, __: [fault.__dict__ for fault in self.faults]),
             at("/sandbox/faults", "POST", self._break),
-            at("/sandbox/faults", "DELETE", lambda _, __: self.faults.clear()),
+            at("/sandbox/faults", "DELETE", lambda _, __: self._mend()),
             at("/sandbox/webhooks", "GET", lambda _, __: shop.queue()),
             at("/sandbox/webhooks", "POST", self._set_posting),
             at("/sandbox/traffic", "GET", lambda _, __: self._traffic()),
@@ -234,6 +234,12 @@ class Sandbox:
             raise NotPossible(f"kind must be one of {', '.join(FAULTS)}")
         self.faults = [one for one in self.faults if one.times > 0] + [fault]
         return [one.__dict__ for one in self.faults]
+
+    def _mend(self) -> dict[str, bool]:
+        """All is well again: no faults, and a full bucket."""
+        self.faults.clear()
+        self.api.refill()
+        return {"is_well": True}
 
     def _set_posting(self, _: Request, wish: dict[str, Any]) -> dict[str, Any]:
         self.shop.is_posting = bool(wish["is_posting"])

@@ -113,6 +113,9 @@ class AdminApi:
         self._pay(0)
         self.points = 0.0
 
+    def refill(self) -> None:
+        self.points = BUCKET
+
     def throttled(self, cost: int) -> dict[str, Any]:
         error = {"message": "Throttled", "extensions": {"code": "THROTTLED"}}
         return {"errors": [error], "extensions": self._cost(cost, None)}
