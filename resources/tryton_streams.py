@@ -1,0 +1,315 @@
+"""What Tryton says: sales, products, stock and shipments, as a poll that loses nothing and as a whole.
+
+Tryton writes no change log, so a poll asks for what was written since the cursor. A row is stamped when its transaction
+begins and seen when it commits, so the poll looks back by OVERLAP and leaves out what it has told already, by id and stamp.
+Pages go up by id within a window that is fixed when the poll begins: what is inserted meanwhile stands on a later page,
+what is changed behind it has a stamp that the next poll asks for.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from resources.connector import Message, Page
+from resources.text import dump_payload
+from resources.tryton_records import Records
+from resources.tryton_rpc import number_text, utc_stamp
+
+OVERLAP = timedelta(seconds=120)  # longer than any transaction of Tryton's may take; 100 sales at once took 25 s
+PAGE = 200
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Which rows a stream watches, and how they are told. `parts` are rows whose change does not stamp their parent."""
+
+    model: str
+    domain: Callable[[Records], list[Any]]
+    parts: tuple[str, ...]
+    tell: Callable[[Records, Sequence[int], str], list[Message]]
+
+
+@dataclass(slots=True)
+class Cursor:
+    """Where a poll stands. `until` and `after` are set while it is under way, so that it can go on after a kill."""
+
+    since: str | None = None
+    seen: dict[str, str] | None = None  # id: stamp, of what was told and is young enough to be asked for again
+    until: str | None = None
+    after: int = 0
+    young: dict[str, str] | None = None  # what `seen` will be when the poll ends
+
+    @classmethod
+    def read(cls, text: str | None) -> "Cursor":
+        return cls(**json.loads(text)) if text else cls()
+
+    def __str__(self) -> str:
+        said = {name: getattr(self, name) for name in ("since", "seen", "until", "after", "young")}
+        return json.dumps({name: value for name, value in said.items() if value}, separators=(",", ":"))
+
+
+def is_changed(records: Records, stream: str, cursor: str | None) -> bool:
+    """Whether any row was written since the cursor that was not told yet; reads ids and stamps alone."""
+    position = Cursor.read(cursor)
+    if position.until:  # the last poll did not end
+        return True
+    kind = _stream(stream)
+    return any(_untold(rows, position) for rows in _pages(records, kind, position.since, 0))
+
+
+def changes_since(records: Records, stream: str, cursor: str | None) -> Iterator[Page]:
+    """Pages of what was written since the cursor."""
+    kind, position = _stream(stream), Cursor.read(cursor)
+    if not position.until:
+        newest = _newest(records, kind)
+        if newest is None:
+            return
+        position.until, position.after, position.young = newest, 0, {}
+    if stream == "stock" and position.since is None:  # every move ever made says less than the shelf does now
+        for page in everything(records, stream):
+            yield Page(page.messages, cursor)
+        yield Page([], str(Cursor(since=_before(position.until))), is_last=True)
+        return
+    horizon = _before(position.until)
+    for rows in _pages(records, kind, position.since, position.after):
+        untold = _untold(rows, position)
+        as_of = max([position.until, *untold.values()])
+        messages = kind.tell(records, [int(number) for number in untold], as_of) if untold else []
+        position.after = rows[-1]["id"]
+        young = {str(row["id"]): stamp for row in rows if (stamp := _stamp(row)) >= horizon}
+        position.young = (position.young or {}) | young
+        if messages:
+            yield Page(messages, str(position))
+    yield Page([], str(Cursor(since=horizon, seen=position.young)), is_last=True)
+
+
+def everything(records: Records, stream: str) -> Iterator[Page]:
+    """All that Tryton holds of a stream now, page by page in the order of ids; complete when the last page says so."""
+    kind = _stream(stream)
+    as_of = _newest(records, kind) or utc_stamp(datetime.now(UTC))
+    model, domain, tell = kind.model, kind.domain(records), kind.tell
+    if stream == "stock":
+        model, domain, tell = "product.product", GOODS, _quantities
+    after, is_last = 0, False
+    while not is_last:
+        found = records.rpc.call(f"{model}.search", [domain, ("id", ">", after)], 0, PAGE, [("id", "ASC")])
+        is_last = len(found) < PAGE
+        yield Page(tell(records, found, as_of) if found else [], is_last=is_last)
+        after = found[-1] if found else after
+
+
+def _stream(name: str) -> Stream:
+    if name not in STREAMS:
+        raise NotImplementedError(f"Tryton has no stream {name!r}; it has {', '.join(STREAMS)}")
+    return STREAMS[name]
+
+
+def _pages(records: Records, kind: Stream, since: str | None, after: int) -> Iterator[list[Row]]:
+    """Ids and stamps of what was written since then, in the order of ids."""
+    stamps = ["write_date", "create_date"]
+    fields = stamps + [f"{part}.{stamp}" for part in kind.parts for stamp in stamps]
+    written: list[Any] = []
+    if since:
+        moment = datetime.fromisoformat(since).replace(tzinfo=None)
+        written = ["OR", *((field, ">=", moment) for field in fields)]
+    while True:
+        domain = [kind.domain(records), ("id", ">", after), written]
+        rows = records.rpc.call(f"{kind.model}.search_read", domain, 0, PAGE, [("id", "ASC")], fields)
+        if rows:
+            yield rows
+        if len(rows) < PAGE:
+            return
+        after = rows[-1]["id"]
+
+
+def _untold(rows: Sequence[Row], position: Cursor) -> dict[str, str]:
+    """Ids and stamps of the rows that were not told with that stamp."""
+    seen = position.seen or {}
+    return {str(row["id"]): stamp for row in rows if seen.get(str(row["id"])) != (stamp := _stamp(row))}
+
+
+def _newest(records: Records, kind: Stream) -> str | None:
+    """The newest stamp of the stream's rows (their parts apart: these are asked for again by the next poll)."""
+    stamps = []
+    for field in ("write_date", "create_date"):
+        domain = [kind.domain(records), (field, "!=", None)]
+        order, fields = [(field, "DESC")], ["write_date", "create_date"]
+        stamps += [_stamp(row) for row in records.rpc.call(f"{kind.model}.search_read", domain, 0, 1, order, fields)]
+    return max(stamps, default=None)
+
+
+def _stamp(row: Mapping[str, Any]) -> str:
+    """When a row or one of its parts was last written, UTC."""
+    moments = [row.get("write_date") or row["create_date"]]
+    for name, part in row.items():
+        if name.endswith(".") and part:
+            for each in part if isinstance(part, list) else [part]:
+                moments.append(each.get("write_date") or each.get("create_date") or datetime.min)
+    return utc_stamp(max(moments))
+
+
+def _before(stamp: str) -> str:
+    return utc_stamp(datetime.fromisoformat(stamp) - OVERLAP)
+
+
+def _message(stream: str, remote_id: str, payload: Mapping[str, Any]) -> Message:
+    text = dump_payload(payload)
+    return Message(stream=stream, payload=text, body=text.encode(), remote_id=remote_id)
+
+
+def _sales(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
+    fields = ["number", "reference", "state", "shipment_state", "invoice_state", "currency.code", "total_amount"]
+    fields += ["untaxed_amount", "tax_amount", "sale_date", "write_date", "create_date", "party", "party.name"]
+    lines = ["product.code", "quantity", "unit_price", "type", "write_date", "create_date"]
+    rows = records.rpc.call("sale.sale.read", list(ids), fields + [f"lines.{field}" for field in lines])
+    parties = sorted({row["party"] for row in rows})
+    domain = [("party", "in", parties), ("type", "=", "email")]
+    emails = records.rpc.call(
+        "party.contact_mechanism.search_read", domain, 0, None, [("id", "DESC")], ["party", "value"]
+    )
+    email_of = {row["party"]: row["value"] for row in emails}
+    return [
+        _message(
+            "sales",
+            str(row["id"]),
+            {
+                "id": str(row["id"]),
+                **{name: row[name] for name in ("number", "reference", "state", "shipment_state", "invoice_state")},
+                "currency": row["currency."]["code"],
+                **{name: number_text(row[name]) for name in ("total_amount", "untaxed_amount", "tax_amount")},
+                "sale_date": row["sale_date"].isoformat() if row["sale_date"] else None,
+                "write_date": _stamp(row),
+                "party": row["party."]["name"],
+                "email": email_of.get(row["party"]),
+                "lines": [
+                    {
+                        "id": str(line["id"]),
+                        "sku": (line["product."] or {}).get("code"),
+                        "quantity": number_text(line["quantity"]),
+                        "unit_price": number_text(line["unit_price"]),
+                    }
+                    for line in sorted(row["lines."], key=lambda line: line["id"])
+                    if line["type"] == "line"
+                ],
+            },
+        )
+        for row in _in_order(rows)
+    ]
+
+
+def _products(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
+    fields = ["code", "name", "list_price", "salable", "active", "write_date", "create_date"]
+    fields += ["template.write_date", "template.create_date"]
+    rows = records.rpc.call("product.product.read", list(ids), fields)
+    return [
+        _message(
+            "products",
+            str(row["id"]),
+            {
+                "id": str(row["id"]),
+                **{name: row[name] for name in ("code", "name")},
+                "list_price": number_text(row["list_price"]),
+                **{name: row[name] for name in ("salable", "active")},
+                "write_date": _stamp(row),
+            },
+        )
+        for row in _in_order(rows)
+    ]
+
+
+def _moved(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
+    """What is on the shelf of the products that these moves brought or took."""
+    rows = records.rpc.call("stock.move.read", list(ids), ["product"])
+    return _quantities(records, sorted({row["product"] for row in rows}), as_of)
+
+
+def _quantities(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
+    """What is on the shelf, picked goods left out. As of the last move that was known before the shelf was read."""
+    rows = records.rpc.call("product.product.read", list(ids), ["code", "quantity"], locations=[records.storage])
+    return [
+        _message(
+            "stock",
+            f"{row['code']}@MAIN",
+            {"sku": row["code"], "location": "MAIN", "quantity": number_text(row["quantity"]), "as_of": as_of},
+        )
+        for row in _in_order(rows)
+        if row["code"]  # without a code it can be matched with nothing
+    ]
+
+
+def _shipments(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
+    """One message per shipment and order: a shipment that holds several orders is told once for each."""
+    moves = ["product.code", "quantity", "state", "sale.reference"]
+    fields = [
+        "number",
+        "reference",
+        "state",
+        "write_date",
+        "create_date",
+        *(f"outgoing_moves.{field}" for field in moves),
+    ]
+    rows = records.rpc.call("stock.shipment.out.read", list(ids), fields)
+    left_at = _left_at(records, ids)
+    messages = []
+    for row in _in_order(rows):
+        by_order: dict[str | None, dict[str, Any]] = defaultdict(lambda: defaultdict(int))
+        for move in row["outgoing_moves."]:
+            if move["state"] != "cancelled":
+                by_order[(move["sale."] or {}).get("reference")][move["product."]["code"]] += move["quantity"]
+        for order_number, quantities in by_order.items():
+            own = "" if len(by_order) == 1 else f"/{order_number}"
+            payload = {
+                "id": f"{row['id']}{own}",
+                "number": f"{row['number']}{own}",
+                "reference": row["reference"],
+                "carrier": None,  # who carries it is no field of Tryton's without further modules
+                "state": row["state"],
+                "order_number": order_number,
+                "shipped_at": left_at.get(row["id"]) or _own_stamp(row),
+                "write_date": _own_stamp(row),
+                "lines": [{"sku": sku, "quantity": number_text(some)} for sku, some in sorted(quantities.items())],
+            }
+            messages.append(_message("shipments", payload["id"], payload))
+    return messages
+
+
+def _left_at(records: Records, ids: Sequence[int]) -> dict[int, str]:
+    """When each shipment left: Tryton keeps the day, its journal the moment, which later corrections do not move."""
+    resources = [f"stock.shipment.out,{number}" for number in ids]
+    domain = [("resource", "in", resources), ("target", "in", ["state:shipped", "state:done"])]
+    rows = records.rpc.call("ir.model.log.search_read", domain, 0, None, [("id", "DESC")], ["resource", "create_date"])
+    return {int(row["resource"].split(",")[1]): utc_stamp(row["create_date"]) for row in rows}  # the first is told last
+
+
+def _own_stamp(row: Mapping[str, Any]) -> str:
+    return utc_stamp(row["write_date"] or row["create_date"])
+
+
+def _in_order(rows: Iterable[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: row["id"])
+
+
+GOODS = [("type", "=", "goods"), ("active", "in", [True, False])]
+
+
+def _on_the_shelf(records: Records) -> list[Any]:
+    """Moves that changed what lies in the warehouse; those not yet done change nothing."""
+    here = [records.storage]
+    touched = ["OR", ("from_location", "child_of", here, "parent"), ("to_location", "child_of", here, "parent")]
+    return [("state", "in", ["done", "cancelled"]), ("product.type", "=", "goods"), touched]
+
+
+def _shipped(records: Records) -> list[Any]:
+    return [("state", "in", ["shipped", "done"]), ("warehouse", "=", records.warehouse)]
+
+
+STREAMS = {
+    "sales": Stream("sale.sale", lambda records: [], ("lines",), _sales),
+    "products": Stream("product.product", lambda records: GOODS[1:], ("template",), _products),
+    "stock": Stream("stock.move", _on_the_shelf, (), _moved),
+    "shipments": Stream("stock.shipment.out", _shipped, (), _shipments),
+}
