@@ -120,8 +120,8 @@ create table outbox (
     applied_at        timestamptz,
     unique (flow, key, version)
 );
-create index outbox_open on outbox (system, due_at) where status in ('due', 'unknown', 'sending');
-create index outbox_next on outbox (system, flow, delivery_id) where status = 'due';
+create index outbox_away on outbox (system, due_at) where status in ('sending', 'unknown');
+create index outbox_next on outbox (system, flow, due_at, delivery_id) where status = 'due';
 create index outbox_parked on outbox (flow) where status = 'parked';
 create index outbox_applied on outbox (flow, applied_at) where status = 'applied';
 

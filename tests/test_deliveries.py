@@ -567,7 +567,7 @@ def test_a_lease_is_extended_while_its_courier_is_at_work(
 
 def test_a_courier_that_lost_its_lease_cannot_say_that_a_delivery_failed(store: Store) -> None:
     want(store, row("A"))
-    ask = {"limit": 1, "lease_seconds": 60.0, "tiers": {FLOW: 1}}
+    ask: dict[str, Any] = {"limit": 1, "lease_seconds": 60.0, "tiers": {FLOW: 1}}
     [late] = courier.claim(store, "erp", courier="late", **ask)
     pass_time(store, 61)
     assert courier.claim(store, "erp", courier="other", **ask) == []
@@ -576,7 +576,7 @@ def test_a_courier_that_lost_its_lease_cannot_say_that_a_delivery_failed(store: 
 
     def tell(result: Result) -> None:
         outcome = Outcome(late.delivery_id, result, reason="said too late")
-        told = {"rules": {}, "run_id": "run", "parked_by_run": "run", "started_at": datetime.now(UTC)}
+        told: dict[str, Any] = {"rules": {}, "run_id": "run", "parked_by_run": "run", "started_at": datetime.now(UTC)}
         courier.record(store, [outcome], courier="late", **told)
 
     tell(Result.REFUSED)
@@ -724,8 +724,8 @@ def test_whatever_was_wanted_and_whatever_went_wrong_the_destination_ends_with_t
     applied: dict[str, list[int]] = defaultdict(list)
     for key, version, _ in destination.applied:
         applied[key].append(version)
-    for key, status in last.items():
+    for key, wanted in last.items():
         held = destination.records.get(key)
-        assert (held["status"] if held else None) == status
+        assert (held["status"] if held else None) == wanted
         assert applied[key] == sorted(set(applied[key])), "no version twice, and none out of order"
     assert select(store, "select 1 from outbox where status in ('due', 'unknown', 'sending', 'parked')") == []

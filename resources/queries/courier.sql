@@ -17,30 +17,33 @@ where outbox.delivery_id = expired.delivery_id
 
 -- name: next_due
 -- The flow and action of the next batch: tier by tier, oldest first. Flows are found by hopping through the index.
+-- `offset 0` keeps the planner from joining the whole backlog with itself for the sake of one row.
 with recursive flows as (
     (select flow from outbox where system = :system and status = 'due' order by flow limit 1)
     union all
-    select (
+    select next.flow
+    from flows
+    cross join lateral (
         select flow from outbox
-        where system = :system and status = 'due' and flow > flows.flow order by flow limit 1
-    )
-    from flows where flows.flow is not null
+        where system = :system and status = 'due' and outbox.flow > flows.flow order by flow limit 1
+    ) as next
 )
 select flows.flow, first.action
 from flows
 cross join lateral (
-    select delivery_id, action from outbox
+    select delivery_id, action, due_at from outbox
     where system = :system and status = 'due' and outbox.flow = flows.flow and due_at <= now()
       and not exists (
           select from outbox as earlier
           where earlier.flow = outbox.flow and earlier.key = outbox.key and earlier.version < outbox.version
             and earlier.status in ('due', 'sending', 'unknown', 'parked')
+          offset 0
       )
-    order by delivery_id limit 1
+    order by due_at, delivery_id limit 1
     for update skip locked
 ) as first
 left join unnest(cast(:tiered as text[]), cast(:tiers as int[])) as tiers (flow, tier) on tiers.flow = flows.flow
-order by coalesce(tier, 3), delivery_id
+order by coalesce(tier, 3), due_at, delivery_id
 limit 1
 
 -- name: pick_due
@@ -50,8 +53,9 @@ where system = :system and status = 'due' and flow = :flow and action = :action 
       select from outbox as earlier
       where earlier.flow = outbox.flow and earlier.key = outbox.key and earlier.version < outbox.version
         and earlier.status in ('due', 'sending', 'unknown', 'parked')
+      offset 0
   )
-order by delivery_id limit :limit
+order by due_at, delivery_id limit :limit
 for update skip locked
 
 -- name: pick_unknown
@@ -70,6 +74,7 @@ where system = :system and status = 'parked' and parked_by_run = :parked_by_run
       select from outbox as earlier
       where earlier.flow = outbox.flow and earlier.key = outbox.key and earlier.version < outbox.version
         and earlier.status in ('due', 'sending', 'unknown', 'parked')
+      offset 0
   )
 order by delivery_id limit :limit
 for update skip locked
@@ -209,34 +214,37 @@ select * from unnest(
 )
 
 -- name: systems_with_due
--- Systems are found by hopping through the index of open deliveries.
-with recursive systems as (
-    (select system from outbox where status in ('due', 'unknown', 'sending') order by system limit 1)
+-- What waits and what is away is found by hopping through the indexes of both.
+with recursive waiting as (
+    (select system, flow from outbox where status = 'due' order by system, flow limit 1)
     union all
-    select (
-        select system from outbox
-        where status in ('due', 'unknown', 'sending') and system > systems.system order by system limit 1
-    )
-    from systems where systems.system is not null
+    select next.system, next.flow
+    from waiting
+    cross join lateral (
+        select system, flow from outbox
+        where status = 'due' and (outbox.system, outbox.flow) > (waiting.system, waiting.flow)
+        order by system, flow limit 1
+    ) as next
+), open as (
+    select waiting.system
+    from waiting
+    cross join lateral (
+        select from outbox
+        where outbox.system = waiting.system and outbox.flow = waiting.flow and status = 'due' and due_at <= now()
+          and not exists (
+              select from outbox as earlier
+              where earlier.flow = outbox.flow and earlier.key = outbox.key and earlier.version < outbox.version
+                and earlier.status in ('due', 'sending', 'unknown', 'parked')
+              offset 0
+          )
+        limit 1
+    ) as first
+    union
+    select system from outbox
+    where status in ('sending', 'unknown') and due_at <= now() and coalesce(leased_until, '-infinity') < now()
 )
-select systems.system
-from systems
+select system
+from open
 left join destinations using (system)
-where systems.system is not null
-  and (destinations.open_until is null or destinations.open_until <= now())
-  and (
-      exists (
-          select from outbox
-          where outbox.system = systems.system and status in ('unknown', 'sending') and due_at <= now()
-            and coalesce(leased_until, '-infinity') < now()
-      )
-      or exists (
-          select from outbox
-          where outbox.system = systems.system and status = 'due' and due_at <= now()
-            and not exists (
-                select from outbox as earlier
-                where earlier.flow = outbox.flow and earlier.key = outbox.key and earlier.version < outbox.version
-                  and earlier.status in ('due', 'sending', 'unknown', 'parked')
-            )
-      )
-  )
+where open_until is null or open_until <= now()
+order by system
