@@ -1,13 +1,21 @@
 """How every flow does: what it received, what became of it, and how long it took, for the live line and `concord status`."""
 
+import threading
+import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import duckdb
+from rich.markup import escape
+from rich.table import Table
 
 from pipelines.map_schema import Flow, IntegrationMap
 from resources import lake, settings
 from resources.store import Store
+
+LOOK_EVERY = 2.0  # seconds between two counts of the flows
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +136,90 @@ class FlowFigures:
             promise=flow.max_lag,
             steward=flow.steward,
         )
+
+
+class Watch:
+    """Counts the flows in the background, so that a slow database never keeps the supervisor from its work."""
+
+    def __init__(self, figures: FlowFigures, since: datetime, entity: str, systems: Sequence[str]) -> None:
+        self.figures = figures
+        self.since = since
+        self.first = {"entity": entity, "systems": list(systems), "since": since}
+        self.latest: list[Figures] = []
+        self.trouble: str | None = None
+        self.first_applied_after: float | None = None
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._go, name="watch", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ends.set()
+        self._thread.join(5)
+
+    def _go(self) -> None:
+        looked_at = -LOOK_EVERY
+        while not self._ends.wait(0.3):
+            try:
+                if self.first_applied_after is None:
+                    self._look_for_the_first(self.figures.store)
+                if time.monotonic() - looked_at >= LOOK_EVERY:
+                    self.latest = self.figures.look()
+                    looked_at = time.monotonic()
+                self.trouble = None
+            except Exception as problem:  # noqa: BLE001  whatever it is, it is told, and looked at again
+                reason = str(getattr(problem, "orig", None) or problem).strip().partition("\n")[0]
+                self.trouble = f"the flows cannot be counted now: {reason}"
+
+    def _look_for_the_first(self, store: Store) -> None:
+        row = store.one("first_applied", **self.first)
+        if row and row["applied_at"]:
+            self.first_applied_after = (row["applied_at"] - self.since).total_seconds()
+
+
+def table_of(figures: Sequence[Figures]) -> Table:
+    """A row per flow."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("flow", no_wrap=True)
+    for column in ("received", "applied", "superseded", "quarantined", "pending", "parked", "p50", "p95", "promise"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for one in figures:
+        arrow = "→" if one.is_outbound else "←"
+        table.add_row(
+            f"{arrow} {escape(one.flow)}",
+            str(one.received),
+            str(one.applied),
+            _if_any(one.superseded, "dim"),
+            _if_any(one.quarantined, "yellow"),
+            _if_any(one.pending, "cyan"),
+            _if_any(one.parked, "red"),
+            _lag(one.p50),
+            f"[red]{_lag(one.p95)}[/]" if one.is_late else _lag(one.p95),
+            _in_words(one.promise),
+        )
+    return table
+
+
+def plain(one: Figures) -> str:
+    """The same row as one line of words."""
+    return (
+        f"{one.flow}: received {one.received}, applied {one.applied}, superseded {one.superseded}, "
+        f"quarantined {one.quarantined}, pending {one.pending}, parked {one.parked}, "
+        f"lag p50 {_lag(one.p50)} p95 {_lag(one.p95)} (promised {_in_words(one.promise)})"
+    )
+
+
+def _if_any(count: int, style: str) -> str:
+    return f"[{style}]{count}[/]" if count else "[dim]0[/]"
+
+
+def _lag(seconds: float | None) -> str:
+    return "-" if seconds is None else _in_words(seconds)
+
+
+def _in_words(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size or (seconds >= size and seconds % size == 0):
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s".replace(".0 s", " s")

@@ -12,14 +12,17 @@ import click
 # Exceptions whose message is a sentence for a person, with the exit code: 1 what was looked at is wrong, 2 the command
 # could not do its work. By name, so that a verb never loads what only another one needs.
 FOR_PEOPLE = {
+    "pipelines.commands.run.CannotRun": 2,
     "pipelines.connectors.MissingSetting": 2,
     "pipelines.map_schema.MapProblem": 1,
     "resources.connector.BadMessage": 1,
     "resources.connector.BadSignature": 1,
     "resources.connector.Unreachable": 2,
+    "resources.lake.LakeProblem": 2,
     "resources.migrate.CannotMigrate": 2,
     "resources.postgres.ServerProblem": 2,
     "resources.settings.BadSetting": 2,
+    "resources.state.StateProblem": 2,
 }
 NO_DATABASE = {"sqlalchemy.exc.OperationalError", "psycopg.OperationalError", "psycopg2.OperationalError"}
 

@@ -1,0 +1,121 @@
+"""The programs that make up a running Concord and its sandbox: what each is for, its port, and what it waits for."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from resources import postgres, settings
+from resources.ports import answers
+from resources.processes import Program
+
+
+class Address(NamedTuple):
+    """A port of ours: what listens there, and what a person does with it."""
+
+    name: str  # CONCORD_<name>_PORT
+    port: int
+    what: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A program, the programs that must be ready before it starts, and whether the database must be."""
+
+    program: Program
+    after: tuple[str, ...] = ()
+    needs_database: bool = False
+    doing: str = ""  # what a person reads while it prepares
+
+
+def addresses(*, with_sandbox: bool) -> list[Address]:
+    """Every port that a run listens on, with the settings applied. Raises BadSetting."""
+    here = "127.0.0.1"
+
+    def address(name: str, default: int, what: str, url: str) -> Address:
+        port = settings.port(name, default)
+        return Address(name, port, what, url.format(f"{here}:{port}"))
+
+    ours = [
+        address("DAGSTER", 13000, "Dagster: lineage, runs, checks", "http://{}/"),
+        address("DOOR", 18700, "webhook door", "http://{}/healthz"),
+    ]
+    if postgres.is_embedded():
+        ours.append(address("POSTGRES", 15432, "database", "postgresql://postgres@{}/concord"))
+    if with_sandbox:
+        ours += [
+            address("SHOPIFY", 18800, "sandbox shop", "http://{}/"),
+            address("TRYTON", 18069, "Tryton, the sandbox's ERP", "http://{}/"),
+            address("SFTP", 18022, "sandbox SFTP server", "sftp://{}/"),
+        ]
+    return ours
+
+
+def concord() -> list[Planned]:
+    """The programs that are Concord itself."""
+    dagster, code = settings.port("DAGSTER", 13000), settings.port("CODE", 13001)
+    return [
+        Planned(_module("door", "pipelines.webhooks", port=settings.port("DOOR", 18700)), needs_database=True),
+        Planned(_module("launcher", "pipelines.launcher"), needs_database=True),
+        Planned(
+            _dagster("code-server", "code-server", "start", "-h", "127.0.0.1", "-p", str(code), "-m", "pipelines.definitions", port=code),
+            needs_database=True,
+        ),
+        Planned(_module("daemon", "pipelines.daemon"), after=("code-server",), needs_database=True),
+        Planned(
+            Program(
+                "webserver",
+                [sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(dagster)],
+                _HOME,
+                is_ready=partial(answers, dagster),
+            ),
+            after=("code-server",),
+            needs_database=True,
+        ),
+    ]  # fmt: skip
+
+
+def sandbox(*, with_traffic: bool) -> list[Planned]:
+    """The outside world to practise on."""
+    shopify, tryton, sftp = (settings.port(*it) for it in (("SHOPIFY", 18800), ("TRYTON", 18069), ("SFTP", 18022)))
+    planned = [
+        Planned(
+            _sandbox("tryton-preparation", "tryton", "prepare", is_step=True),
+            doing="installing Tryton and filling its database (minutes, once)",
+        ),
+        Planned(
+            _sandbox("shopify-preparation", "shopify", "prepare", is_step=True),
+            doing="fetching Shopify's schema (once)",
+        ),
+        Planned(_sandbox("tryton", "tryton", port=tryton), after=("tryton-preparation",)),
+        Planned(_sandbox("shopify", "shopify", port=shopify), after=("shopify-preparation",)),
+        Planned(_sandbox("sftp", "sftp", port=sftp)),
+        Planned(_sandbox("warehouse", "warehouse"), after=("sftp", "tryton")),
+    ]
+    if with_traffic:
+        planned += [
+            Planned(_sandbox("traffic", "traffic"), after=("shopify", "door")),
+            Planned(_sandbox("wholesale", "wholesale"), after=("sftp",)),
+        ]
+    return planned
+
+
+_HOME: Mapping[str, str] = {"DAGSTER_HOME": str(settings.ROOT)}  # where dagster.yaml stands
+
+
+def _module(name: str, module: str, *arguments: str, port: int | None = None, is_step: bool = False) -> Program:
+    return Program(name, [sys.executable, "-m", module, *arguments], _HOME, _listens(port), is_step)
+
+
+def _sandbox(name: str, module: str, *arguments: str, port: int | None = None, is_step: bool = False) -> Program:
+    return _module(name, f"resources.sandbox.{module}", *arguments, port=port, is_step=is_step)
+
+
+def _dagster(name: str, *arguments: str, port: int) -> Program:
+    return _module(name, "dagster", *arguments, port=port)
+
+
+def _listens(port: int | None) -> Callable[[], bool]:
+    return (lambda: True) if port is None else partial(answers, port)
