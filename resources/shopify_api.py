@@ -19,6 +19,7 @@ from resources.http import TIMEOUT, session
 API_VERSION = "2026-10"
 OPERATIONS = Path(__file__).parent / "queries" / "shopify.graphql"
 PATIENCE = 30.0  # seconds that one request may wait for its turn altogether; then the caller is told when to come again
+BACKOFF = 0.6  # seconds before the second try; twice as long before the third
 READS = 3  # tries for a question that got no answer; asking is harmless
 UNDECIDED = ("INTERNAL_SERVER_ERROR", "TIMEOUT")  # GraphQL errors after which a write may or may not have happened
 
@@ -61,7 +62,7 @@ class AdminApi:
             except NoAnswer as problem:
                 if attempt == READS:
                     raise Unreachable(str(problem)) from problem
-                time.sleep(0.3 * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 spreads the tries of several runs
+                time.sleep(BACKOFF * attempt * random.uniform(0.5, 1.5))  # noqa: S311 spreads the tries of several runs
             except Refused as problem:
                 raise Unreachable(f"Shopify does not answer {name}: {problem}") from problem
         raise AssertionError("unreachable")

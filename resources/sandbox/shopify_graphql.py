@@ -86,7 +86,9 @@ class AdminApi:
             return self.throttled(cost)
         with self.shop.lock:  # nothing moves while an answer is put together
             result = execute_sync(self.schema.graphql, document, self.root, variable_values=dict(variables))
-        body: dict[str, Any] = {"data": result.data, "extensions": self._cost(cost, cost)}
+        actual = query_cost(self.schema.graphql, document, variables, result.data or {})
+        self._pay(actual - cost)  # what was not needed is given back
+        body: dict[str, Any] = {"data": result.data, "extensions": self._cost(cost, actual)}
         if result.errors:
             body["errors"] = [problem.formatted for problem in result.errors]
         return body

@@ -9,7 +9,7 @@ import subprocess
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from graphql import (
     DocumentNode,
@@ -89,79 +89,110 @@ def load(folder: Path) -> Schema:
     return Schema(build_schema(EXTRACT.read_text()), False, note)
 
 
-def query_cost(schema: GraphQLSchema, document: DocumentNode, variables: Mapping[str, Any]) -> int:
-    """What Shopify asks for a request, in points.
+def query_cost(
+    schema: GraphQLSchema, document: DocumentNode, variables: Mapping[str, Any], data: Mapping[str, Any] | None = None
+) -> int:
+    """What Shopify asks for a request, in points: at most, or with the answer's data what it cost in the end.
 
-    The rule was fitted to 300 recorded requests of a live shop: a connection costs 2 and, for each of s(first) nodes,
-    1 and what stands inside; s(1) = 1, s(2) = 2, s(n) = 2 ln n. Objects cost 1, money and addresses nothing, a
-    mutation 10 with its payload's own objects free.
+    The rule was found in recorded requests of a live shop and tells 1,018 of 1,231 to the point (counts, which we never
+    ask for, cost more): a connection costs 2 and, for each of s(n) nodes, 1 and what stands inside; s(1) = 1, s(2) = 2,
+    s(n) = 2 ln n. Objects cost 1, money and addresses nothing, a mutation 10 with its payload's own objects free.
     """
     fragments = {one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)}
     operation = next(one for one in document.definitions if isinstance(one, OperationDefinitionNode))
     is_mutation = operation.operation.value == "mutation"
     root = schema.mutation_type if is_mutation else schema.query_type
     assert root is not None
+    counter = _Counter(schema, fragments, variables)
+    return max(math.ceil(counter.inside(operation.selection_set, root, data)), 10 if is_mutation else 1)
 
-    def fields(selections: SelectionSetNode, of: GraphQLNamedType) -> Iterator[tuple[FieldNode, GraphQLNamedType]]:
+
+class _Counter:
+    """Walks a request, and its answer where there is one. A value of None stands for an answer not yet known."""
+
+    def __init__(
+        self, schema: GraphQLSchema, fragments: Mapping[str, FragmentDefinitionNode], variables: Mapping[str, Any]
+    ) -> None:
+        self.schema, self.fragments, self.variables = schema, fragments, variables
+
+    def fields(
+        self, selections: SelectionSetNode, of: GraphQLNamedType
+    ) -> Iterator[tuple[FieldNode, GraphQLNamedType]]:
+        """The fields that are asked for, with the type that each belongs to."""
         for selection in selections.selections:
             if isinstance(selection, FieldNode):
                 yield selection, of
                 continue
+            part: FragmentDefinitionNode | InlineFragmentNode
             if isinstance(selection, FragmentSpreadNode):
-                part: FragmentDefinitionNode | InlineFragmentNode = fragments[selection.name.value]
+                part = self.fragments[selection.name.value]
             else:
                 assert isinstance(selection, InlineFragmentNode)
                 part = selection
-            condition = part.type_condition
-            yield from fields(part.selection_set, schema.type_map[condition.name.value] if condition else of)
+            kind = self.schema.type_map[part.type_condition.name.value] if part.type_condition else of
+            yield from self.fields(part.selection_set, kind)
 
-    def inside(selections: SelectionSetNode | None, of: GraphQLNamedType) -> int:
-        return sum(one(field, parent) for field, parent in fields(selections, of)) if selections else 0
+    def inside(self, selections: SelectionSetNode | None, of: GraphQLNamedType, value: Any) -> float:
+        """What the fields of one object cost; of the mean one, when there are several."""
+        if selections is None:
+            return 0
+        if isinstance(value, list):
+            return sum(self.inside(selections, of, one) for one in value) / len(value) if value else 0
+        total = 0.0
+        for field, parent in self.fields(selections, of):
+            name = field.alias.value if field.alias else field.name.value
+            if value is None:
+                total += self.one(field, parent, None)
+            elif value.get(name) is not None:  # what is not there costs nothing
+                total += self.one(field, parent, value[name])
+        return total
 
-    def number(field: FieldNode, name: str) -> int | None:
+    def one(self, field: FieldNode, parent: GraphQLNamedType, value: Any) -> float:
+        if field.name.value not in getattr(parent, "fields", {}):  # __typename
+            return 0
+        kind = _kind(parent, field.name.value)
+        if is_leaf_type(kind) or kind.name == "PageInfo":
+            return 0
+        if kind.name.endswith("Connection"):
+            return self.connection(field, kind, value)
+        if kind.name.endswith("Payload") and field.selection_set:
+            total = 10.0
+            for part, owner in self.fields(field.selection_set, kind):
+                inner = _kind(owner, part.name.value)
+                told = None if value is None else value.get(part.name.value)
+                total += 0 if value is not None and told is None else self.inside(part.selection_set, inner, told)
+            return total
+        is_free = kind.name in ("MoneyBag", "MoneyV2", "MailingAddress") or kind.name.endswith("UserError")
+        return (0 if is_free else 1) + self.inside(field.selection_set, kind, value)
+
+    def connection(self, field: FieldNode, kind: GraphQLNamedType, value: Mapping[str, Any] | None) -> float:
+        size = self.number(field, "first") or self.number(field, "last") or 10
+        node = _kind(kind, "nodes")
+        inner = 0.0
+        for part in field.selection_set.selections if field.selection_set else ():
+            if isinstance(part, FieldNode) and part.name.value in ("nodes", "edges"):
+                told = None if value is None else value[part.name.value]
+                size = size if told is None else len(told)
+                selections = part.selection_set
+                if part.name.value == "edges" and selections:
+                    asked = [one for one in selections.selections if isinstance(one, FieldNode)]
+                    selections = next((one.selection_set for one in asked if one.name.value == "node"), None)
+                    told = None if told is None else [edge["node"] for edge in told if "node" in edge]
+                inner += self.inside(selections, node, told)
+        nodes = size if size < 3 else int(2 * math.log(size))
+        return 2 + nodes * (1 + inner)
+
+    def number(self, field: FieldNode, name: str) -> int | None:
         for argument in field.arguments:
             if argument.name.value == name:
                 value = argument.value
                 if isinstance(value, VariableNode):
-                    given = variables.get(value.name.value)
+                    given = self.variables.get(value.name.value)
                     return int(given) if given is not None else None
                 return int(value.value) if isinstance(value, IntValueNode) else None
         return None
 
-    def one(field: FieldNode, parent: GraphQLNamedType) -> int:
-        definition = getattr(parent, "fields", {}).get(field.name.value)
-        if definition is None:
-            return 0
-        kind = get_named_type(definition.type)
-        if is_leaf_type(kind) or kind.name == "PageInfo":
-            return 0
-        if kind.name.endswith("Connection"):
-            size = number(field, "first") or number(field, "last") or 10
-            nodes = size if size < 3 else int(2 * math.log(size))
-            return 2 + nodes * (1 + sum(inside(f.selection_set, _node_of(kind)) for f, _ in _nodes(field)))
-        if kind.name.endswith("Payload"):
-            payload = fields(field.selection_set, kind) if field.selection_set else ()
-            return 10 + sum(inside(f.selection_set, get_named_type(_type(p, f))) for f, p in payload if _type(p, f))
-        is_free = kind.name in ("MoneyBag", "MoneyV2", "MailingAddress") or kind.name.endswith("UserError")
-        return (0 if is_free else 1) + inside(field.selection_set, kind)
 
-    def _type(parent: GraphQLNamedType, field: FieldNode) -> Any:
-        definition = getattr(parent, "fields", {}).get(field.name.value)
-        return definition.type if definition else None
-
-    def _node_of(connection: GraphQLNamedType) -> GraphQLNamedType:
-        kind = get_named_type(connection.fields["nodes"].type)  # type: ignore[attr-defined]
-        assert isinstance(kind, GraphQLNamedType)
-        return kind
-
-    def _nodes(field: FieldNode) -> Iterator[tuple[FieldNode, None]]:
-        """The selections on the nodes of a connection, whether asked for by nodes or by edges."""
-        for selection in field.selection_set.selections if field.selection_set else ():
-            if isinstance(selection, FieldNode) and selection.name.value == "nodes":
-                yield selection, None
-            elif isinstance(selection, FieldNode) and selection.name.value == "edges" and selection.selection_set:
-                for edge in selection.selection_set.selections:
-                    if isinstance(edge, FieldNode) and edge.name.value == "node":
-                        yield edge, None
-
-    return max(inside(operation.selection_set, root), 10 if is_mutation else 1)
+def _kind(of: GraphQLNamedType, field: str) -> GraphQLNamedType:
+    """The type of a field, without its list and non-null."""
+    return cast(GraphQLNamedType, get_named_type(of.fields[field].type))  # type: ignore[attr-defined]
