@@ -62,7 +62,7 @@ def _days(pattern: str) -> list[int]:
     """The days, counted from a fixed one, on which a schedule of that day, month and weekday runs."""
     start = datetime(2027, 1, 1, tzinfo=UTC)  # a fixed day: the verdict must be the same on every other
     runs = croniter(f"0 0 {pattern}", start - timedelta(minutes=1), max_years_between_matches=20)
-    days = []
+    days: list[int] = []
     while not days or (days[-1] < YEARS and len(days) < 800):
         days.append((runs.get_next(datetime) - start).days)
     return days
