@@ -1,6 +1,7 @@
 """Keeping many webhooks a second: those that wait are committed together, and each is answered after its commit."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -67,6 +68,7 @@ class GroupCommit:
         return len(self._waiting)
 
     def start(self) -> None:
+        self._thread.submit(self._warm_up)
         self._writer = asyncio.create_task(self._write_on())
 
     async def stop(self) -> None:
@@ -176,6 +178,11 @@ class GroupCommit:
             connection.commit()
             self._connection = connection
         return self._connection
+
+    def _warm_up(self) -> None:
+        """The first connection takes 50 ms, which the first sender need not wait for."""
+        with contextlib.suppress(sa.exc.SQLAlchemyError):
+            self._connected()
 
     def _disconnect(self) -> None:
         if self._connection is not None:

@@ -27,7 +27,7 @@ from tests.fixtures_postgres import free_port
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SAMPLES = 1_000
-BARE_SECONDS = 8
+BARE_SECONDS = 5
 ONE_ROW = """\\set n random(1, {samples})
 begin;
 {lock}
