@@ -107,16 +107,15 @@ def enqueue(
         connection.execute(query("park_flood"), {"flow": flood.flow})
     connection.execute(query("hold_back"))
     connection.execute(query("let_go"))
-    replaced = connection.execute(query("replace_older")).all()
+    replaced: int = connection.execute(query("replace_older")).scalar_one()
     connection.execute(query("bear"), {"entity": entity, "run_id": run_id})
     births = [Births(**row) for row in connection.execute(query("count_births")).mappings()]
     held = [Held(row.flow, row.key, row.held_because) for row in connection.execute(query("held_births"))]
-    end_alerts(connection, {f"{row.flow}/{row.key}" for row in replaced}, kinds=["parked", "overdue"])
     _tell(connection, floods, stewards or {})
     if any(birth.reason == "already held" for birth in births):
         in_order(connection)
         connection.execute(query("ledger_what_was_held"), {"entity": entity})
-    return EnqueueReport(births=births, held=held, floods=floods, replaced=len(replaced))
+    return EnqueueReport(births=births, held=held, floods=floods, replaced=replaced)
 
 
 def release(store: Store, flow: str) -> int:

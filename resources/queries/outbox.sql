@@ -27,7 +27,7 @@ copy wanted_now (
 ) from stdin (format csv)
 
 -- name: measure_wanted
-analyze wanted_now
+analyze wanted_now (flow, key)
 
 -- name: wanted_twice
 select flow, key from wanted_now group by flow, key having count(*) > 1 limit 1
@@ -108,8 +108,9 @@ with seen as (
            end as birth
     from seen
 )
-select flow, system, key, is_wanted, action_on_leave, payload, remote_id, held_because, mode, caused_by_inbox_id,
-       received_at, deliver, newest_version, is_known, last_system, last_payload, last_remote_id, birth,
+select flow, system, key, is_wanted, action_on_leave, remote_id, held_because, mode, caused_by_inbox_id, received_at,
+       deliver, newest_version, is_known, last_system, last_remote_id, birth,
+       case when birth is not null then coalesce(payload, last_payload) end as payload,
        is_wanted and held_because is not null and birth is distinct from 'already held' as is_held,
        case
            when mode = 'shadow' and birth <> 'already held' then 'shadow'
@@ -127,7 +128,7 @@ from judged
 where birth is not null or newest_version > 0
 
 -- name: measure_judgement
-analyze judged_now
+analyze judged_now (flow, key, birth, newest_version)
 
 -- name: count_changes
 -- Keys that the outbox knew and that this call would change: a person's repairs and decisions are no flood, and
@@ -162,19 +163,26 @@ where outbox.flow = judged_now.flow and outbox.key = judged_now.key
 
 -- name: replace_older
 -- Under `every` all versions are kept in order, but a withdrawal does not wait behind what a person was to decide.
-update outbox set status = 'replaced', leased_until = null, leased_by = null
-from judged_now
-where outbox.flow = judged_now.flow and outbox.key = judged_now.key and outbox.version <= newest_version
-  and newest_version > 0 and outbox.status in ('due', 'parked')
-  and (
-      (birth is not null and not is_held and (
-          birth = 'unsent' or deliver = 'latest'
-          or (birth = 'withdrawn' and outbox.status = 'parked')
-          or (outbox.status = 'parked' and outbox.parked_because = 'shadow' and mode <> 'shadow')
-      ))
-      or (not is_wanted and outbox.status = 'due' and outbox.due_at = 'infinity')
-  )
-returning outbox.flow, outbox.key
+with replaced as (
+    update outbox set status = 'replaced', leased_until = null, leased_by = null
+    from judged_now
+    where outbox.flow = judged_now.flow and outbox.key = judged_now.key and outbox.version <= newest_version
+      and newest_version > 0 and outbox.status in ('due', 'parked')
+      and (
+          (birth is not null and not is_held and (
+              birth = 'unsent' or deliver = 'latest'
+              or (birth = 'withdrawn' and outbox.status = 'parked')
+              or (outbox.status = 'parked' and outbox.parked_because = 'shadow' and mode <> 'shadow')
+          ))
+          or (not is_wanted and outbox.status = 'due' and outbox.due_at = 'infinity')
+      )
+    returning outbox.flow, outbox.key
+), ended as (
+    update alerts set over_at = now()
+    from replaced
+    where over_at is null and kind in ('parked', 'overdue') and subject = replaced.flow || '/' || replaced.key
+)
+select count(*) from replaced
 
 -- name: bear
 insert into outbox (flow, entity, system, key, version, action, payload, remote_id, reason, status, parked_because,
@@ -185,7 +193,7 @@ select flow,
        key,
        newest_version + 1,
        case when birth = 'withdrawn' then action_on_leave else 'upsert' end,
-       coalesce(payload, last_payload),
+       payload,
        coalesce(remote_id, last_remote_id),
        birth,
        cast(case when birth = 'already held' then 'applied' when parked_because is not null then 'parked' else 'due' end
