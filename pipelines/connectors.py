@@ -25,12 +25,17 @@ def connector_for(system: System) -> Connector:
             )
         settings[name] = value
     if "streams" in kind.model_fields:
-        settings["streams"] = {
-            name: {"glob": stream.arrives.file, **stream.file.model_dump(exclude={"as_of"})}
-            for name, stream in system.streams.items()
-            if stream.file
-        }
+        settings["streams"] = file_streams(system)
     return kind(**settings)
+
+
+def file_streams(system: System) -> dict[str, dict[str, Any]]:
+    """How the files of each stream are written, as connectors of drop folders take it."""
+    return {
+        name: {"glob": stream.arrives.file, **stream.file.model_dump(exclude={"as_of"})}
+        for name, stream in system.streams.items()
+        if stream.file
+    }
 
 
 def connector_class(system: System) -> type[Connector]:

@@ -1,0 +1,87 @@
+"""The one file that Dagster loads: the map as assets, jobs, sensors, schedules and checks."""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from pipelines.arrivals import has_changed
+from pipelines.checks import Checks, read_dbt_tests
+from pipelines.codegen import fingerprint
+from pipelines.connectors import connector_class, file_streams
+from pipelines.housekeeping import retention
+from pipelines.lineage import Lineage, read_models
+from pipelines.map_schema import IntegrationMap, System, load_map
+from pipelines.runs import Runs
+from pipelines.sensors import Sensors
+from resources import settings
+from resources.connector import Connector, Delivery, Outcome, Page, Unreachable
+from resources.store import Store
+
+
+def build(the_map: IntegrationMap) -> dg.Definitions:
+    """The definitions of a map. Needs neither a database nor a system."""
+    runs = Runs(Lineage(the_map, read_models()), Checks(the_map, read_dbt_tests()))
+    marks = {entity.entity: fingerprint(the_map, entity.entity) for entity in the_map.roots}
+    sensors = Sensors(the_map, marks, has_changed)
+    return dg.Definitions(
+        assets=[asset for asset in runs.assets() if not isinstance(asset, dg.AssetChecksDefinition)],
+        asset_checks=[check for check in runs.assets() if isinstance(check, dg.AssetChecksDefinition)],
+        jobs=[*runs.jobs(), retention],
+        sensors=sensors.all(),
+        schedules=sensors.schedules(),
+        resources={
+            "store": the_store(),
+            **{system.system: connector_of(system) for system in the_map.systems.values()},
+        },
+        executor=dg.in_process_executor,  # a process a step costs 2.6 s; our steps wait for databases and systems
+    )
+
+
+def the_store() -> Store:
+    """The operational database; an address that somebody named may hold a password, and is not shown."""
+    is_named = "CONCORD_DATABASE_URL" in os.environ
+    return Store(url=dg.EnvVar("CONCORD_DATABASE_URL") if is_named else settings.database_url())
+
+
+def connector_of(system: System) -> Connector:
+    """The system's connector as a resource, with settings that are read when a run begins and shown by their names only."""
+    kind = connector_class(system)
+    missing = [name.env for name in system.settings.values() if name.default is None and name.env not in os.environ]
+    if missing:
+        return Unset(
+            why=f"{system.system} cannot be reached, for {missing[0]} is not set; set it in the environment or in .env "
+            f"(map/systems/{system.system}.yaml asks for it), then start again"
+        )
+    values: dict[str, Any] = {
+        name: dg.EnvVar(source.env) if source.env in os.environ else source.default
+        for name, source in system.settings.items()
+    }
+    if "streams" in kind.model_fields:
+        values["streams"] = file_streams(system)
+    return kind(**values)
+
+
+class Unset(Connector):
+    """A system whose settings are missing: it cannot be reached, and says why."""
+
+    why: str
+
+    def has_changed(self, stream: str, cursor: str | None) -> bool:
+        raise Unreachable(self.why)
+
+    def changed_since(self, stream: str, cursor: str | None) -> Iterator[Page]:
+        raise Unreachable(self.why)
+
+    def snapshot(self, stream: str) -> Iterator[Page]:
+        raise Unreachable(self.why)
+
+    def deliver(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        raise Unreachable(self.why)
+
+    def find(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        raise Unreachable(self.why)
+
+
+defs = build(load_map())

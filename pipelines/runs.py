@@ -1,0 +1,524 @@
+"""What a run does: each step of the path of the data as assets with their checks, and the jobs that join the steps.
+
+This file stands in the top row, beside `definitions`: it brings together what the middle row keeps apart.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import duckdb
+import sqlalchemy as sa
+
+from pipelines import arrivals, deliveries, models, reconciliation
+from pipelines.checks import Batch, Checks, numbers
+from pipelines.connectors import MissingSetting
+from pipelines.lineage import Lineage, flow_key, snapshot_key, stream_key
+from pipelines.map_schema import Entity, Stream, System
+from pipelines.sensors import ENTITY, SETTLED, STEWARD
+from resources import lake, settings
+from resources.alerts import end_alerts
+from resources.connector import Unreachable
+from resources.store import Store
+
+COURIER_SECONDS = 120.0  # one run's share of a long backlog: then the next goes on, and this one can be looked at
+SNAPSHOT_IS_FRESH = 60.0  # seconds: a reconciliation and a schedule of the same minute look once
+PRIORITY = "dagster/priority"
+SLOW = {"concord/pace": "slow"}  # at most two of these at once, so that they never take every place from a sync
+
+
+class Rebuild(dg.Config):
+    """How a sync settles."""
+
+    full: bool = False  # judge and settle every message again, not only the new ones
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The steps and jobs of a map."""
+
+    lineage: Lineage
+    checks: Checks
+
+    # the steps
+
+    def assets(self) -> list[dg.AssetsDefinition | dg.AssetSpec | dg.AssetChecksDefinition]:
+        """Every asset and check, with the step that makes it; what is posted to us is made by no step."""
+        told = self.lineage
+        return [
+            *(told.stream(*stream) for stream in told.streams if not _is_polled(stream[2])),
+            *(self.arriving(*stream) for stream in told.streams if _is_polled(stream[2])),
+            *(self.settling(entity) for entity in self._roots),
+            *(self.delivering(system) for system in told.destinations),
+            *(self.looking(*snapshot) for snapshot in told.snapshots),
+            *(self.proving(entity) for entity in self._roots if entity.reconcile),
+            *(self.checking(entity) for entity in self._roots),
+        ]
+
+    def arriving(self, system: System, name: str, stream: Stream) -> dg.AssetsDefinition:
+        """Poll one stream, or take its files."""
+        spec = self.lineage.stream(system, name, stream)
+
+        @dg.multi_asset(
+            name=f"keep_{system.system}_{name}",
+            specs=[spec],
+            required_resource_keys={"store", system.system},
+            description=f"Keeps what {system.system} has told since the cursor of {name}.",
+        )
+        def arriving(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+            store: Store = context.resources.store
+            with in_one_sentence(context, system.steward):
+                connector = getattr(context.resources, system.system)
+                arrived = arrivals.poll(store, self.lineage.the_map, system.system, name, connector)
+            counts = {"messages": arrived.seen, "new messages": arrived.kept, "unreadable files": len(arrived.problems)}
+            yield dg.MaterializeResult(asset_key=spec.key, metadata=counts)
+            if arrived.problems:
+                raise failure(
+                    f"{len(arrived.problems)} files of {system.system}/{name} cannot be read, the rest is taken: "
+                    f"{arrived.problems[0]}. {system.steward} answers: have them sent again."
+                )
+            well(context)
+
+        return arriving
+
+    def settling(self, entity: Entity) -> dg.AssetsDefinition:
+        """Judge, settle and enqueue one batch of an entity, through all its models."""
+        name, told = entity.entity, self.lineage
+        specs = told.settled(name)
+        posted = [(system.system, stream) for system, stream, how in told.streams_of(name) if not _is_polled(how)]
+
+        @dg.multi_asset(
+            name=f"settle_{name}",
+            specs=specs,
+            check_specs=self.checks.of_settling(name),
+            can_subset=False,
+            required_resource_keys={"store"},
+            description=f"Settles what was said about {name} since the last batch, and enqueues what follows.",
+        )
+        def settling(
+            context: dg.AssetExecutionContext, config: Rebuild
+        ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+            store: Store = context.resources.store
+            with in_one_sentence(context, told.steward(name)):
+                url, folder = store.url, settings.lake()
+                lake.prepare(url, folder)
+                settled = models.sync(
+                    name,
+                    store=store,
+                    the_map=told.the_map,
+                    run_id=context.run_id,
+                    full=config.full,
+                    log=context.log.info,
+                )
+                context.instance.add_run_tags(
+                    context.run_id, {SETTLED: str(settled.batch.batch_id) if settled.batch else "nothing new"}
+                )
+                names = [spec.key.path[-1] for spec in specs]
+                with lake.reading(url, folder) as db:
+                    rows = count_rows(db, names)
+                    heard = count_heard(db, name, settled.batch, posted)
+            for (system, stream), count in heard.items():
+                context.log_event(
+                    dg.AssetMaterialization(
+                        stream_key(system, stream), metadata={"new messages": count}, description="Told by webhooks."
+                    )
+                )
+            figures = figures_of(settled)
+            seconds = {built.name: built.seconds for built in settled.built}
+            for spec in specs:
+                model = spec.key.path[-1]
+                own = figures if model in (name, f"wanted_{name}") else {}
+                metadata = {"dagster/row_count": rows[model], **numbers({"seconds": seconds.get(model)}), **own}
+                yield dg.MaterializeResult(asset_key=spec.key, metadata=metadata)
+            batch = settled.batch
+            bounds = Batch(batch.after_inbox_id, batch.upto_inbox_id) if batch else Batch(0, 0)
+            yield from self.checks.judge_settling(name, steward=told.steward(name), store=store, batch=bounds)
+            floods = settled.enqueued.floods if settled.enqueued else []
+            if floods:
+                flood = floods[0]
+                raise failure(
+                    f"{flood.flow}: this batch would change {flood.changes} records, the brake allows {flood.allowed}, "
+                    f"so all are parked. {entity.flows[flood.flow].steward} answers: look at what changed, then run "
+                    f"`concord release {flood.flow}`."
+                )
+            if not self._deliveries_of(entity):
+                well(context)
+
+        return settling
+
+    def delivering(self, system: System) -> dg.AssetsDefinition:
+        """Carry what is due to one destination."""
+        name, told = system.system, self.lineage
+        flows = {flow_key(name, flow): flow for to, flow, _, _ in told.deliveries if to.system == name}
+
+        @dg.multi_asset(
+            name=f"carry_to_{name}",
+            specs=told.delivered(name),
+            check_specs=self.checks.of_delivering(name),
+            can_subset=True,
+            required_resource_keys={"store", name},
+            description=f"Carries what is due to {name} until nothing is; what cannot be applied is parked.",
+        )
+        def delivering(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+            store: Store = context.resources.store
+            with in_one_sentence(context, system.steward):
+                report = deliveries.deliver(
+                    store,
+                    told.the_map,
+                    name,
+                    getattr(context.resources, name),
+                    run_id=context.run_id,
+                    redo_run=context.run.root_run_id,
+                    deadline_seconds=COURIER_SECONDS,
+                    log=context.log.info,
+                )
+                health = {
+                    flow: store.one("flow_health", system=name, flow=flow) or {}
+                    for key, flow in flows.items()
+                    if key in context.selected_asset_keys
+                }
+            for flow, found in health.items():
+                promise = told.the_map.flows[flow][1].max_lag
+                yield dg.MaterializeResult(
+                    asset_key=flow_key(name, flow),
+                    metadata=health_figures(found, promise) | {"this run": report.sentence()},
+                )
+                for result in self.checks.judge_delivering(name, flow, found):
+                    if (
+                        dg.AssetCheckKey(flow_key(name, flow), str(result.check_name))
+                        in context.selected_asset_check_keys
+                    ):
+                        yield result
+            if not report.is_clean:
+                raise failure(*tell_delivery(report, system))
+            well(context)
+
+        return delivering
+
+    def looking(self, system: System, name: str, stream: Stream) -> dg.AssetsDefinition:
+        """Look at everything that a system holds."""
+        spec = self.lineage.snapshot(system, name, stream)
+
+        @dg.multi_asset(
+            name=f"look_at_{system.system}_{name}",
+            specs=[spec],
+            required_resource_keys={"store", system.system},
+            description=f"Looks at everything that {system.system} holds of {name}.",
+        )
+        def looking(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+            store: Store = context.resources.store
+            told = {"system": system.system, "stream": name}
+            with in_one_sentence(context, system.steward):
+                fresh = store.one("fresh_snapshot", seconds=SNAPSHOT_IS_FRESH, **told)
+                if fresh:
+                    context.log.info(f"{system.system}/{name} was looked at a moment ago")
+                    records = fresh["records"]
+                else:
+                    connector = getattr(context.resources, system.system)
+                    records = reconciliation.take_snapshot(store, system.system, name, connector)
+            yield dg.MaterializeResult(asset_key=spec.key, metadata={"dagster/row_count": records})
+            if context.job_name.startswith("snapshot_"):
+                well(context)
+
+        return looking
+
+    def proving(self, entity: Entity) -> dg.AssetsDefinition:
+        """Compare what systems hold, after what the snapshots told was settled."""
+        name, told = entity.entity, self.lineage
+        specs = told.proved(name)
+
+        @dg.multi_asset(
+            name=f"prove_{name}",
+            specs=specs,
+            check_specs=self.checks.of_reconciling(name),
+            can_subset=False,
+            required_resource_keys={"store"},
+            description=f"Settles what the snapshots told of {name}, then compares the systems field by field.",
+        )
+        def proving(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+            store: Store = context.resources.store
+            with in_one_sentence(context, told.steward(name)):
+                url, folder = store.url, settings.lake()
+                lake.prepare(url, folder)
+                models.sync(name, store=store, the_map=told.the_map, run_id=context.run_id, log=context.log.info)
+                built = models.run_dbt(["run", "--select", f"tag:reconcile_{name}"])
+                found = reconciliation.count_differences(name, store=store, the_map=told.the_map)
+                with lake.reading(url, folder) as db:
+                    rows = count_rows(db, [spec.key.path[-1] for spec in specs])
+            seconds = {node.name: node.seconds for node in built}
+            for spec in specs:
+                model = spec.key.path[-1]
+                kinds: dict[str, int] = {}
+                if model == f"reconcile_{name}":
+                    kinds = {f"{proof}: {kind}": count for (proof, kind), count in found.counts.items()}
+                yield dg.MaterializeResult(
+                    asset_key=spec.key,
+                    metadata={"dagster/row_count": rows[model], **numbers({"seconds": seconds.get(model)}), **kinds},
+                )
+            yield from self.checks.judge_reconciling(
+                name, counts=found.counts, records=found.records, sentences=found.over_alarm
+            )
+            well(context)
+
+        return proving
+
+    def checking(self, entity: Entity) -> dg.AssetChecksDefinition:
+        """Checks that no arrival would bring about: silent senders, and dbt's tests."""
+        name, told = entity.entity, self.lineage
+
+        @dg.multi_asset_check(
+            name=f"examine_{name}",
+            specs=self.checks.of_schedule(name),
+            can_subset=False,
+            required_resource_keys={"store"},
+            description=f"Listens for silent senders of {name}, and runs dbt's tests of its models.",
+        )
+        def checking(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+            store: Store = context.resources.store
+            with in_one_sentence(context, told.steward(name)):
+                yield from self.checks.judge_senders(name, store)
+                lake.prepare(store.url, settings.lake())
+                tests = self.checks.tests_of(name)
+                tested = models.run_dbt(["test", "--select", *(test.node for test in tests)])
+                outcomes = {node.name: (node.status, node.message) for node in tested}
+                yield from self.checks.judge_tests(name, outcomes)
+            well(context)
+
+        return checking
+
+    # the jobs
+
+    def jobs(self) -> list[Any]:
+        """Every job: syncs, polls, couriers, snapshots, reconciliations, checks, and what forgets."""
+        told = self.lineage
+        return [
+            *(self.sync_job(entity) for entity in self._roots),
+            *(self.poll_job(system, name) for system, name, stream in told.streams if _is_polled(stream)),
+            *(self.deliver_job(system) for system in told.destinations),
+            *(self.snapshot_job(system, name) for system, name, _ in told.snapshots),
+            *(self.reconcile_job(entity) for entity in self._roots if entity.reconcile),
+            *(self.check_job(entity) for entity in self._roots),
+        ]
+
+    def sync_job(self, entity: Entity) -> Any:
+        """Settle, enqueue and deliver in one run."""
+        name = entity.entity
+        flows = self._deliveries_of(entity)
+        keys = [spec.key for spec in self.lineage.settled(name)] + flows
+        checks = [spec.key for spec in self.checks.of_settling(name)] + [
+            spec.key
+            for system in self.lineage.destinations
+            for spec in self.checks.of_delivering(system.system)
+            if spec.asset_key in flows
+        ]
+        tier = min((flow.tier for flow in entity.flows.values()), default=3)
+        return _job(
+            f"sync_{name}",
+            keys,
+            checks,
+            description=f"Settles what was said about {name}, enqueues what destinations should now hold, and delivers it.",
+            tags={ENTITY: name, STEWARD: self.lineage.steward(name), PRIORITY: str(40 - 10 * tier)},
+        )
+
+    def poll_job(self, system: System, name: str) -> Any:
+        """Poll one stream."""
+        return _job(
+            f"poll_{system.system}_{name}",
+            [stream_key(system.system, name)],
+            description=f"Keeps what {system.system} has told since the cursor of {name}.",
+            tags={STEWARD: system.steward, PRIORITY: "5"},
+        )
+
+    def deliver_job(self, system: System) -> Any:
+        """Retry what is due at one destination."""
+        name = system.system
+        return _job(
+            f"deliver_{name}",
+            [spec.key for spec in self.lineage.delivered(name)],
+            [spec.key for spec in self.checks.of_delivering(name)],
+            description=f"Carries what is due to {name}: retries, and what a person released.",
+            tags={STEWARD: system.steward, PRIORITY: "10"},
+        )
+
+    def snapshot_job(self, system: System, name: str) -> Any:
+        """Look at everything that a system holds."""
+        return _job(
+            f"snapshot_{system.system}_{name}",
+            [snapshot_key(system.system, name)],
+            description=f"Looks at everything that {system.system} holds of {name}.",
+            tags={STEWARD: system.steward, PRIORITY: "-5", **SLOW},
+        )
+
+    def reconcile_job(self, entity: Entity) -> Any:
+        """Take the snapshots that are needed, and compare."""
+        name = entity.entity
+        looks = [snapshot_key(system.system, stream) for system, stream in self.lineage.proofs_streams(name)]
+        return _job(
+            f"reconcile_{name}",
+            looks + [spec.key for spec in self.lineage.proved(name)],
+            [spec.key for spec in self.checks.of_reconciling(name)],
+            description=f"Looks at what the systems hold of {name}, and proves that they agree.",
+            tags={ENTITY: name, STEWARD: self.lineage.steward(name), PRIORITY: "-5", **SLOW},
+        )
+
+    def check_job(self, entity: Entity) -> Any:
+        """Run the checks that stand on a schedule."""
+        name = entity.entity
+        return _job(
+            f"check_{name}",
+            [],
+            [spec.key for spec in self.checks.of_schedule(name)],
+            description=f"Listens for silent senders of {name}, and runs dbt's tests of its models.",
+            tags={ENTITY: name, STEWARD: self.lineage.steward(name), PRIORITY: "-10", **SLOW},
+        )
+
+    @property
+    def _roots(self) -> list[Entity]:
+        return self.lineage.the_map.roots
+
+    def _deliveries_of(self, entity: Entity) -> list[dg.AssetKey]:
+        return [
+            flow_key(system.system, name)
+            for system, name, told, _ in self.lineage.deliveries
+            if told.entity == entity.entity
+        ]
+
+
+def _is_polled(stream: Stream) -> bool:
+    return bool(stream.arrives.poll or stream.arrives.file)
+
+
+def _job(
+    name: str,
+    assets: Sequence[dg.AssetKey],
+    checks: Sequence[dg.AssetCheckKey] = (),
+    *,
+    description: str,
+    tags: Mapping[str, str],
+) -> Any:
+    """A job of exactly these assets and checks: by default Dagster adds every check of an asset."""
+    selection: dg.AssetSelection = dg.AssetSelection.checks(*checks)
+    if assets:
+        selection = dg.AssetSelection.assets(*assets).without_checks() | selection
+    return dg.define_asset_job(
+        name, selection=selection, description=description, tags=tags, executor_def=dg.in_process_executor
+    )
+
+
+def failure(sentence: str, metadata: Mapping[str, Any] | None = None) -> dg.Failure:
+    """A run's end with one sentence for a person; the run is repeated by a person or by the next sensor, not by itself."""
+    return dg.Failure(description=sentence, metadata=metadata or {}, allow_retries=False)
+
+
+@contextmanager
+def in_one_sentence(context: Any, steward: str) -> Iterator[None]:
+    """Whatever goes wrong inside ends the run with a sentence: what, who answers, what to do."""
+    try:
+        yield
+    except dg.Failure:
+        raise
+    except Unreachable as problem:
+        raise failure(f"{problem}. {steward} answers: see that it runs; this run is asked for again.") from problem
+    except (models.BuildFailed, reconciliation.SnapshotIncomplete, MissingSetting, lake.LakeProblem) as problem:
+        raise failure(f"{problem}. {steward} answers; nothing is lost: the next run does it again.") from problem
+    except (sa.exc.OperationalError, duckdb.IOException) as problem:
+        first = str(problem).strip().splitlines()[0]
+        raise failure(
+            f"The database did not answer: {first}. Whoever keeps Concord answers: see that Postgres runs; "
+            "nothing is lost, and the next run goes on."
+        ) from problem
+    except Exception as problem:
+        told = " ".join(f"{type(problem).__name__}: {problem}".split())[:400]
+        raise failure(
+            f"{context.job_name} met something that it does not know: {told}. {steward} answers: read the cause below, "
+            "then re-execute the run."
+        ) from problem
+
+
+def well(context: Any) -> None:
+    """The job's last step went well: the alert about its failed runs is over."""
+    store: Store = context.resources.store
+    with store.transaction() as connection:
+        end_alerts(connection, [context.job_name], kinds=["failed run"])
+
+
+def count_rows(db: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str, int]:
+    """How many rows each table or view of the lake holds."""
+    counted = " union all ".join(f"select '{name}', count(*) from {name}" for name in names)
+    return dict(db.execute(counted).fetchall())
+
+
+def count_heard(
+    db: duckdb.DuckDBPyConnection, entity: str, batch: models.Batch | None, streams: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], int]:
+    """How many messages of the batch each of these streams told."""
+    if batch is None or not streams:
+        return {}
+    rows = db.execute(
+        f"select system, stream, count(*) from landing_{entity} where inbox_id > ? and inbox_id <= ? group by all",
+        [batch.after_inbox_id, batch.upto_inbox_id],
+    ).fetchall()
+    return {(system, stream): count for system, stream, count in rows if (system, stream) in streams}
+
+
+def figures_of(settled: models.Settled) -> dict[str, Any]:
+    """A sync in numbers."""
+    if settled.batch is None:
+        return {"batch": "nothing new"}
+    figures: dict[str, Any] = {
+        "batch": settled.batch.batch_id,
+        "after inbox_id": settled.batch.after_inbox_id,
+        "upto inbox_id": settled.batch.upto_inbox_id,
+        "is full": settled.batch.is_full,
+        "sync seconds": round(settled.seconds, 3),
+        "messages": sum(settled.verdicts.values()),
+        **{f"messages {verdict}": count for verdict, count in settled.verdicts.items()},
+        "records touched": settled.rows.get(f"touched_{settled.entity}", 0),
+    }
+    if settled.enqueued:
+        figures |= {
+            "deliveries born": settled.enqueued.born,
+            "deliveries parked": settled.enqueued.parked,
+            "deliveries held": len(settled.enqueued.held),
+        }
+    return figures
+
+
+def health_figures(health: Mapping[str, Any], promise: int) -> dict[str, Any]:
+    """A flow's last hour in numbers, which Dagster plots."""
+    ended = health["applied"] + health["parked"] + health["unknown"]
+    return {
+        "lag promised (s)": float(promise),
+        **numbers({"lag p50 (s)": health["lag_p50"], "lag p95 (s)": health["lag_p95"]}),
+        **numbers({"integrity rate (%)": 100 * health["applied_at_once"] / ended if ended else None}),
+        "applied in the last hour": health["applied"],
+        "waiting": health["waiting"],
+        "held": health["held"],
+        "parked": health["parked"],
+        "unknown": health["unknown"],
+    }
+
+
+def tell_delivery(report: deliveries.DeliveryReport, system: System) -> tuple[str, dict[str, Any]]:
+    """Why a delivery run failed, in one sentence, and every parked delivery as a table."""
+    if report.parked:
+        first, more = report.parked[0], len(report.parked) - 1
+        sentence = f"{first.sentence}. {first.steward} answers."
+        if more:
+            sentence += f" {more} more {'is' if more == 1 else 'are'} parked by this run, see the table."
+        rows = [
+            dg.TableRecord(
+                {"flow": one.flow, "key": one.key, "because": one.because, "who": one.steward, "what": one.sentence}
+            )
+            for one in report.parked[:100]
+        ]
+        return sentence.replace("..", "."), {"parked": dg.MetadataValue.table(rows)}
+    if report.unreachable:
+        sentence = (
+            f"{report.unreachable}. {system.steward} answers: see that {system.system} runs and can be reached. Nothing is "
+            "lost: deliveries wait and are tried again."
+        )
+        return sentence, {}
+    return f"{report.errors[0]}. Whoever keeps the connector answers: {system.connector}.", {}
