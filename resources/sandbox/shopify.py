@@ -295,7 +295,6 @@ def _brief(order: Mapping[str, Any]) -> dict[str, Any]:
 
 def serve() -> None:
     """Open the shop until SIGTERM or SIGINT."""
-    print(prepare(settings.state_dir() / "sandbox" / "shopify"), flush=True)
     sandbox = Sandbox(sandbox_environment())
     port = settings.port("SHOPIFY", 18800)
     app = Starlette(

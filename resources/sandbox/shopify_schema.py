@@ -55,7 +55,16 @@ def prepare(folder: Path) -> str:
     print(f"fetching Shopify's Admin schema {API_VERSION} ({PACKAGE}, 14 MB) ...", flush=True)
     try:
         packed = subprocess.run(
-            [npm, "pack", PACKAGE, "--ignore-scripts", "--silent", "--pack-destination", str(folder)],
+            [
+                npm,
+                "pack",
+                PACKAGE,
+                "--ignore-scripts",
+                "--silent",
+                "--fetch-retries=1",
+                "--pack-destination",
+                str(folder),
+            ],
             capture_output=True,
             text=True,
             timeout=NPM_SECONDS,
@@ -85,7 +94,10 @@ def load(folder: Path) -> Schema:
         introspection = json.loads(gzip.decompress(kept.read_bytes()))
         schema = build_client_schema(introspection.get("data", introspection), assume_valid=True)
         return Schema(schema, True, f"every answer is validated against Shopify's own Admin schema {API_VERSION}")
-    note = "answers are NOT validated against Shopify's real schema, only against our own extract of it"
+    note = (
+        "answers are NOT validated against Shopify's real schema, only against our own extract of it;"
+        " `python -m resources.sandbox.shopify prepare` fetches the real one where npm is installed"
+    )
     return Schema(build_schema(EXTRACT.read_text()), False, note)
 
 
