@@ -1,0 +1,14 @@
+"""Dagster's daemon with a tighter loop: `python -m pipelines.daemon run -w workspace.yaml`.
+
+Dagster looks every 5 seconds which sensors are to be asked, and starts queued runs once a second; a message would wait
+for most of its promise before anyone looks.
+"""
+
+import dagster._daemon.sensor as sensor_daemon
+from dagster._daemon.cli import main
+
+# in seconds; how often each sensor is asked is its own minimum interval
+sensor_daemon.MIN_INTERVAL_LOOP_TIME = 0.25  # type: ignore[assignment]
+
+if __name__ == "__main__":
+    main()
