@@ -46,10 +46,13 @@ RETRY_SOON, RETRY_LATER = 2, 10  # seconds: the queue drains in two; a database 
 class Rejected(Exception):
     """The post is answered with a status and a reason, and nothing of it is kept."""
 
-    def __init__(self, status: int, outcome: str, reason: str, *, retry_after: int | None = None) -> None:
+    def __init__(
+        self, status: int, outcome: str, reason: str, *, detail: str = "", retry_after: int | None = None
+    ) -> None:
         super().__init__(reason)
         self.status = status
         self.outcome = outcome
+        self.detail = detail  # for our log and not for the sender, who may be forging
         self.retry_after = retry_after
 
 
@@ -112,7 +115,7 @@ class Door:
                 "rejected %s from %s: %s (%d, %d bytes)",
                 f"{system} {topic}" if is_ours else ascii(scope["path"])[:200],
                 scope["client"][0] if scope["client"] else "?",
-                rejected,
+                rejected.detail or rejected,
                 rejected.status,
                 size,
             )
@@ -169,10 +172,11 @@ class Door:
     async def _keep(self, system: str, topic: str, headers: Headers, body: bytes) -> bool:
         try:
             messages = self.connectors[system].read_webhook(topic, headers, body)
-        except BadSignature:
-            raise Rejected(401, "bad signature", "its signature is not by a secret that we share") from None
+        except BadSignature as problem:
+            reason = "its signature is not by a secret that we share"
+            raise Rejected(401, "bad signature", reason, detail=one_line(problem)) from None
         except (BadMessage, ValueError, RecursionError) as problem:
-            said = ascii(str(problem))[1:-1][:200] if isinstance(problem, BadMessage) else type(problem).__name__
+            said = one_line(problem) if isinstance(problem, BadMessage) else type(problem).__name__
             raise Rejected(400, "unreadable", f"cannot be read: {said}") from None
         except Exception as problem:  # noqa: BLE001  a connector's fault must not fail its neighbours
             reason = f"{type(problem).__name__} at {traceback_place(problem)}: a fault of ours"
@@ -280,6 +284,11 @@ async def answer(
     basic = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": [*basic, *headers]})
     await send({"type": "http.response.body", "body": body, "more_body": not is_last})
+
+
+def one_line(problem: Exception) -> str:
+    """What an exception says, fit for a log: a sender's words in it can neither break the line nor fill the disk."""
+    return ascii(str(problem))[1:-1][:200]
 
 
 def traceback_place(problem: BaseException) -> str:

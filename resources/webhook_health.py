@@ -67,7 +67,6 @@ class Tally:
 
 
 def record(store: Store, rows: list[dict[str, object]]) -> None:
-    """Keep a closed minute, and forget what is older than 90 days."""
+    """Keep a closed minute; kept again, it is the same."""
     for row in rows:
         store.execute("record_webhook_health", **row)
-    store.execute("forget_webhook_health")

@@ -1,6 +1,8 @@
 """The webhook door over real HTTP with the real database: what is kept, what is refused, and what is never lost."""
 
 import asyncio
+import base64
+import hmac
 import json
 import os
 import secrets
@@ -341,13 +343,12 @@ def test_five_megabytes_are_taken_by_default(door: Running, store: Store) -> Non
 
 def test_slow_senders_are_cut_off_and_do_not_hold_up_others(hasty_door: Running) -> None:
     def drip() -> bytes:
-        return hasty_door.talk(head(5_000), *[b"x"] * 12, pause=0.05)
+        return hasty_door.talk(head(5_000), *[b"x"] * 6, pause=0.05)
 
     with ThreadPoolExecutor(10) as slow:
         drips = [slow.submit(drip) for _ in range(10)]
-        began = time.monotonic()
         assert hasty_door.post(ORDER).status_code == 200
-        assert time.monotonic() - began < 0.5
+        assert not all(answer.done() for answer in drips)
         assert all(answer.result().startswith(b"HTTP/1.1 408") for answer in drips)
 
 
@@ -598,6 +599,61 @@ def _recorded(store: Store) -> dict[tuple[str, str, str], int]:
         rows = connection.execute(sa.text(statement)).all()
     assert all(row[4] for row in rows)
     return {(row[0], row[1], row[2]): row[3] for row in rows}
+
+
+# The door of the map
+
+
+@contextmanager
+def door_of_the_map(**variables: str) -> Iterator["subprocess.Popen[str]"]:
+    program = [sys.executable, "-m", "pipelines.webhooks"]
+    known = {name: value for name, value in os.environ.items() if not name.startswith("SHOPIFY_")}
+    process = subprocess.Popen(
+        program, cwd=ROOT, env=known | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def test_the_door_takes_what_a_storefront_of_the_map_posts(store: Store) -> None:
+    port, secret = free_port(), "of the bench"
+    variables = {
+        "SHOPIFY_URL": "http://127.0.0.1:9",
+        "SHOPIFY_SHOP": "a-shop.myshopify.com",
+        "SHOPIFY_TOKEN": "none",
+        "SHOPIFY_WEBHOOK_SECRETS": secret,
+        "CONCORD_DATABASE_URL": store.url,
+        "CONCORD_DOOR_PORT": str(port),
+    }
+    headers = {
+        "X-Shopify-Topic": "orders/create",
+        "X-Shopify-Shop-Domain": "a-shop.myshopify.com",
+        "X-Shopify-Event-Id": "e-1",
+        "X-Shopify-Hmac-Sha256": base64.b64encode(hmac.digest(secret.encode(), ORDER, "sha256")).decode(),
+    }
+    with door_of_the_map(**variables) as process:
+        _wait_until(lambda: process.poll() is not None or _is_open(port), 20)
+        address = f"http://127.0.0.1:{port}/webhooks/shopify"
+        kept = requests.post(f"{address}/orders/create", data=ORDER, headers=headers, timeout=10)
+        replayed = requests.post(f"{address}/orders/cancelled", data=ORDER, headers=headers, timeout=10)
+        process.terminate()
+        assert process.wait(15) in (0, -signal.SIGTERM)
+        log = process.stdout.read() if process.stdout else ""
+    assert (kept.status_code, replayed.status_code) == (200, 401)  # the signature covers the body alone
+    assert [(row.system, row.stream) for row in inbox(store)] == [("shopify", "orders")]
+    assert "rejected shopify orders/cancelled from 127.0.0.1: a webhook of topic" in log
+    assert _recorded(store)["shopify", "orders/create", "new"] == 1
+
+
+def test_a_missing_setting_is_told_in_one_sentence() -> None:
+    with door_of_the_map() as process:
+        said, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "SHOPIFY_URL" in said
+    assert "Traceback" not in said
 
 
 def test_a_port_in_use_is_told_with_the_next_step() -> None:

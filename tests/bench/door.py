@@ -22,6 +22,7 @@ import psycopg
 from resources.migrate import migrate
 from resources.postgres import Server, _programs
 from resources.settings import ROOT, state_dir
+from tests.bench.open_loop import SECRET, SHOP
 from tests.bench.order_bodies import order_body
 from tests.fixtures_postgres import free_port
 
@@ -64,10 +65,21 @@ def peak_mb(process: int) -> float:
 def drive_door(server: Server, rate: float, seconds: float) -> tuple[dict, dict[str, float]]:
     """Run door and sender; what the sender measured, and what door and database used meanwhile."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.signed_shop", server.url("bench"), str(port)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as door:
+    command = [sys.executable, "-m", "pipelines.webhooks"]
+    told_to_door = {
+        **os.environ,
+        "CONCORD_DATABASE_URL": server.url("bench"),
+        "CONCORD_DOOR_PORT": str(port),
+        "SHOPIFY_URL": "http://127.0.0.1:9",  # the door asks the shop nothing
+        "SHOPIFY_SHOP": SHOP,
+        "SHOPIFY_TOKEN": "bench",
+        "SHOPIFY_WEBHOOK_SECRETS": SECRET,
+    }
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, env=told_to_door) as door:
         try:
             while True:
+                if door.poll() is not None:
+                    sys.exit("the door did not open; start `python -m pipelines.webhooks` by hand to see why")
                 with socket.socket() as probe:
                     if probe.connect_ex(("127.0.0.1", port)) == 0:
                         break
@@ -118,8 +130,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1_000)
     parser.add_argument("--seconds", type=float, default=60)
     asked = parser.parse_args()
-    state_dir().mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=state_dir()))  # on the disk that `run` uses, not in memory
+    parent = state_dir() / "run"
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=parent))  # on the disk that `concord run` uses, not in memory
     folder.chmod(0o755)
     server = Server(folder / "postgres", free_port())
     try:

@@ -5,6 +5,9 @@ its post was due, so a door that stalls is charged for every post that it made w
 """
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import json
 import random
 import resource
@@ -15,11 +18,17 @@ from collections import deque
 import uvloop
 
 from tests.bench.order_bodies import order_body
-from tests.signed_shop import signature
 
 CONNECTIONS = 64  # what a large sender keeps open
 PATIENCE = 20.0  # seconds after the last post was due
 SEED = 20260504
+SHOP = "bench.myshopify.com"
+SECRET = "bench"
+
+
+def signed(body: bytes) -> str:
+    """As Shopify signs: HMAC-SHA256 of the raw body, in base64."""
+    return base64.b64encode(hmac.new(SECRET.encode(), body, hashlib.sha256).digest()).decode()
 
 
 class Line(asyncio.Protocol):
@@ -71,8 +80,9 @@ class Load:
     def _post(self, number: int, dice: random.Random) -> bytes:
         body = order_body(10_000_000 + number, dice)
         return (
-            f"POST /webhooks/shop/orders/create HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
-            f"Content-Type: application/json\r\nX-Event-Id: {number}\r\nX-Signature: {signature(body)}\r\n"
+            f"POST /webhooks/shopify/orders/create HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+            f"Content-Type: application/json\r\nX-Shopify-Topic: orders/create\r\nX-Shopify-Shop-Domain: {SHOP}\r\n"
+            f"X-Shopify-Event-Id: {number}\r\nX-Shopify-Hmac-Sha256: {signed(body)}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         ).encode() + body
 
