@@ -15,12 +15,13 @@ BELOW = [
     ["pipelines.map_schema", "pipelines.expressions"],
     ["pipelines.codegen", "pipelines.connectors", "pipelines.map_places"],
 ]
-ABOVE = [["pipelines.definitions"], ["pipelines.commands"]]
+ABOVE = [["pipelines.runs"], ["pipelines.definitions"], ["pipelines.commands"]]
 LINT = "pipelines.map_lint"  # one neighbour in several files
 LINT_FILES = ("pipelines.map_lint", "pipelines.rules")
 LAZY = {
     "pipelines.commands": "a verb's file is loaded when the verb is called",
     "pipelines.connectors": "the map names a connector by its dotted path",
+    "pipelines.launcher": "the warm process imports what a run needs before it forks the first; its callers do not",
 }
 
 
