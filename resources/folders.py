@@ -24,6 +24,7 @@ T = TypeVar("T")
 UNFINISHED = ("*.part", "*.tmp", "*.filepart", ".*")  # what clients call a file while they upload it
 CHUNK = 4 << 20  # bytes read at once; asyncssh splits them into parallel requests
 PATIENCE = 60.0  # seconds for one answer of a server that we are connected to
+FAREWELL = 2.0  # seconds for its goodbye
 
 
 class Unreadable(Exception):
@@ -130,7 +131,7 @@ class SftpFolder(Folder):
         try:
             return self.runner.run(asyncio.wait_for(question, PATIENCE))
         except TimeoutError:
-            raise Unreachable(f"{self.server} did not answer within {PATIENCE:.0f} seconds") from None
+            raise Unreachable(f"{self.server} did not answer within {PATIENCE:g} seconds") from None
         except (
             asyncssh.SFTPNoConnection,
             asyncssh.SFTPConnectionLost,
@@ -255,6 +256,10 @@ def _is_loopback(host: str) -> bool:
 
 
 async def _hang_up(connection: asyncssh.SSHClientConnection, client: asyncssh.SFTPClient) -> None:
+    """Say goodbye; a server that no longer listens is left without."""
     client.exit()
     connection.close()
-    await connection.wait_closed()
+    try:
+        await asyncio.wait_for(connection.wait_closed(), FAREWELL)
+    except TimeoutError:
+        connection.abort()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ class Sftp:
     state: Path
     port: int
     passwords: dict[str, str]
+    pid: int = 0
 
     def url(self, user: str, folder: str = "") -> str:
         return f"sftp://{user}@127.0.0.1:{self.port}/{folder}"
@@ -57,7 +58,7 @@ def sftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sftp]:
         if "serves" not in greeting:
             raise RuntimeError(f"the SFTP server did not start: {greeting!r}")
         try:
-            yield server
+            yield replace(server, pid=process.pid)
         finally:
             process.terminate()
 
