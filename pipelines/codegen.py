@@ -14,6 +14,7 @@ from pipelines.map_schema import Entity, EntityField, IntegrationMap, Says, Stre
 
 TEMPLATES = Path(__file__).parent / "templates"
 DBT_PROJECT = Path(__file__).parents[1] / "dbt_project"
+FINGERPRINTS: dict[int, tuple[IntegrationMap, dict[str, str]]] = {}  # by id, with the map, so that no id comes again
 PLACE = re.compile(r"\b(payload|item)\s*(->>?)\s*'(\$[^']*)'")  # where a spelling looks something up
 
 DUCKDB_TYPES = {
@@ -625,7 +626,14 @@ def generate(the_map: IntegrationMap) -> dict[Path, str]:
 
 def fingerprint(the_map: IntegrationMap, entity: str) -> str:
     """What the map makes of an entity, as a hash: when it changes, the entity is rebuilt."""
-    files = generate(the_map)
+    known = FINGERPRINTS.get(id(the_map))
+    if known is None:
+        files = generate(the_map)
+        known = FINGERPRINTS[id(the_map)] = the_map, {e: _fingerprint(files, e) for e in the_map.entities}
+    return known[1][entity]
+
+
+def _fingerprint(files: dict[Path, str], entity: str) -> str:
     folder = Path("models/generated") / entity
     parts = [text for path, text in sorted(files.items()) if folder in path.parents or path.parts[0] == "macros"]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

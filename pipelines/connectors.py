@@ -32,7 +32,7 @@ def connector_for(system: System) -> Connector:
 def file_streams(system: System) -> dict[str, dict[str, Any]]:
     """How the files of each stream are written, as connectors of drop folders take it."""
     return {
-        name: {"glob": stream.arrives.file, **stream.file.model_dump(exclude={"as_of"})}
+        name: {"glob": stream.arrives.file, **stream.file.model_dump(exclude={"as_of"}, exclude_none=True)}
         for name, stream in system.streams.items()
         if stream.file
     }

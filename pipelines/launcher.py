@@ -28,7 +28,7 @@ from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, Lau
 from dagster._serdes import ConfigurableClassData, deserialize_value, serialize_value
 from dagster._utils.interrupts import capture_interrupts
 
-from resources import settings
+from resources import lake, settings
 
 LOG = logging.getLogger("concord.launcher")
 WORKER = "concord/worker"  # a run's tag: pid and start time of the process that works on it
@@ -179,6 +179,7 @@ class WarmProcess:
         for name in PRELOADED:
             importlib.import_module(name)
         importlib.import_module(self.module).defs.get_repository_def().get_all_jobs()
+        lake.prepare(settings.database_url(), settings.lake())
         importlib.import_module("pipelines.models").manifest()
         gc.collect()
         gc.freeze()  # a collection in a child would touch every page, and copy it
