@@ -183,15 +183,28 @@ class Server:
         except (OSError, subprocess.CalledProcessError) as problem:
             raise ServerProblem(f"The database's folder {self.folder} cannot be prepared: {problem}") from problem
         self._run("initdb", "-D", str(started), "-U", SUPERUSER, "--auth=reject", "--no-instructions", *BUILTIN_LOCALE)
-        (started / "pg_hba.conf").write_text(ACCESS)
         self._run("postgres", "--single", "-j", "-D", str(started), "template1", text=ROLE)
-        started.rename(self.data)
+        try:
+            (started / "pg_hba.conf").write_text(ACCESS)
+            started.rename(self.data)
+        except OSError as problem:
+            raise ServerProblem(self._explain(f"Error: {problem}")) from problem
 
     def _run(self, program: str, *arguments: str, text: str = "") -> None:
         command, identity = self._as_server(program, *arguments)
-        done = subprocess.run(
-            command, input=text, capture_output=True, text=True, cwd="/", env=_environment(), check=False, **identity
-        )
+        try:
+            done = subprocess.run(
+                command,
+                input=text,
+                capture_output=True,
+                text=True,
+                cwd="/",
+                env=_environment(),
+                check=False,
+                **identity,
+            )
+        except OSError as problem:
+            raise ServerProblem(self._explain(f"Error: {problem}")) from problem
         if done.returncode:
             raise ServerProblem(self._explain(done.stdout + done.stderr))
 
@@ -201,20 +214,23 @@ class Server:
         chosen |= {"unix_socket_directories": ""}  # paths of deep folders are too long for sockets
         options = [word for key, value in chosen.items() for word in ("-c", f"{key}={value}")]
         command, identity = self._as_server("postgres", "-D", str(self.data), *options)
-        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
-            self.log.replace(self.log.with_suffix(".log.1"))
-        with self.log.open("ab") as log:
-            begin = log.tell()
-            server = subprocess.Popen(
-                command,
-                cwd="/",
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C at its starter is not meant for it
-                **identity,
-            )
+        try:
+            if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
+                self.log.replace(self.log.with_suffix(".log.1"))
+            with self.log.open("ab") as log:
+                begin = log.tell()
+                server = subprocess.Popen(
+                    command,
+                    cwd="/",
+                    env=_environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,  # Ctrl-C at its starter is not meant for it
+                    **identity,
+                )
+        except OSError as problem:
+            raise ServerProblem(self._explain(f"Error: {problem}")) from problem
         deadline = time.monotonic() + PATIENCE
         while not self.is_ready():
             if server.poll() is not None:
@@ -280,7 +296,8 @@ class Server:
             line for line in said.splitlines() if any(word in line for word in ("FATAL", "PANIC", "rror", "setpriv"))
         ]
         reason = lines[-1].strip() if lines else (said.strip().splitlines() or ["it said nothing"])[-1]
-        if "setpriv" in reason or "Permission denied" in reason or "could not locate my own" in reason:
+        hints = ("setpriv", "Permission denied", "not permitted", "could not locate my own")
+        if os.geteuid() == 0 and any(hint in reason for hint in hints):
             return (
                 f"The database server must not run as root, and as another user it cannot reach {_programs()} "
                 f"or {self.folder} here ({reason}); move the project out of closed folders such as /root, or work as "

@@ -80,8 +80,7 @@ def test_a_commit_survives_the_kill_of_the_postmaster(server: Server) -> None:
 
 def test_a_commit_survives_the_kill_of_every_process(server: Server) -> None:
     write(server, "before all were killed")
-    for process in server.processes():
-        os.kill(process, signal.SIGKILL)
+    server._signal(signal.SIGKILL)
     server.ensure()
     assert "before all were killed" in words(server)
 
