@@ -86,7 +86,10 @@ class World:
         """Every version of a flow, oldest first."""
         with self.store.transaction() as connection:
             found = connection.execute(
-                sa.text("select * from outbox where flow = :flow order by delivery_id"), {"flow": flow}
+                sa.text(
+                    "select key, version, action, reason, status, payload from outbox where flow = :flow order by delivery_id"
+                ),
+                {"flow": flow},
             )
             return [dict(row) for row in found.mappings()]
 
@@ -120,7 +123,9 @@ def line(number: int = 1, sku: str = "TEE", quantity: Any = 2, price: str = "10.
     return {**told, "price": price, "tax_lines": [{"rate": 0.2, "price": "3.33"}], "discount_allocations": [], **more}
 
 
-def order(number: int = 1, minutes: float = 0, lines: list[dict[str, Any]] | None = None, **more: Any) -> dict[str, Any]:
+def order(
+    number: int = 1, minutes: float = 0, lines: list[dict[str, Any]] | None = None, **more: Any
+) -> dict[str, Any]:
     """An order as Shopify posts it, updated that many minutes after noon."""
     told: dict[str, Any] = {
         "id": number, "name": f"#{1000 + number}", "created_at": at(-60), "updated_at": at(minutes),
@@ -148,7 +153,9 @@ def new_world(server: Server, folder: Path, the_map: IntegrationMap) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def world(database_server: Server, tmp_path_factory: pytest.TempPathFactory, the_map: IntegrationMap) -> Iterator[World]:
+def world(
+    database_server: Server, tmp_path_factory: pytest.TempPathFactory, the_map: IntegrationMap
+) -> Iterator[World]:
     """One world for a module's tests: each speaks of records of its own, so that one lake serves them all."""
     with new_world(database_server, tmp_path_factory.mktemp("lake"), the_map) as world:
         yield world

@@ -3,7 +3,7 @@
 (
         select
             system, remote_id,
-            arg_max(if(kind = 'linked', key, null), ledger_id) as key,
+            arg_max_null(if(kind = 'linked', key, null), ledger_id) as key,
             arg_max(by_whom, ledger_id) as by_whom
         from {{ ref("ledger_" ~ entity) }}
         where kind in ('linked', 'unlinked')
@@ -15,15 +15,15 @@
    for a truncated file is no mass deletion. #}
 {% macro absences(entity, system, stream, largest, key) -%}
 (
-        with told as (
-            select {{ key }}, max(occurred_at) as told_at
+        with messages as (
+            select {{ key }}, occurred_at
             from {{ ref("stg_" ~ entity) }}
             where system = '{{ system }}' and stream = '{{ stream }}' and not is_rejected
-            group by {{ key }}
         ),
+        told as (select {{ key }}, max(occurred_at) as told_at from messages group by {{ key }}),
         newest as (
             select min(occurred_at) as the_one_before, max(occurred_at) as the_newest
-            from (select distinct told_at as occurred_at from told order by occurred_at desc limit 2)
+            from (select distinct occurred_at from messages order by occurred_at desc limit 2)
         )
         select {{ key }}, the_newest as absent_since
         from told, newest

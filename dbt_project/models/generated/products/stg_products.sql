@@ -21,7 +21,7 @@ shopify_variants as (
         cast(null as varchar) as is_active_told,
         struct_pack(
             title := false,
-            storefront_title := heard[3] is not null,
+            storefront_title := heard[3] is not null or heard[4] = 'null',
             list_price := false,
             currency := false,
             is_salable := false,
@@ -29,7 +29,7 @@ shopify_variants as (
         ) as said
     from (
         select
-            *, json_extract(payload, ['$.sku', '$.updatedAt', '$.title']) as heard,
+            *, json_extract(payload, ['$.sku', '$.updatedAt', '$.product.title', '$.product']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_products") }}
         where system = 'shopify' and stream = 'variants' and {{ in_batch("inbox_id") }}

@@ -1,0 +1,32 @@
+"""Laws told as generators: each says something and yields, then all are settled together, so that many share one build."""
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from tests.fixtures_world import World
+
+Law = Callable[[World, int], Generator[None]]
+
+
+def play(world: World, laws: dict[str, Law], *entities: str) -> dict[str, BaseException]:
+    """Run every law up to its next yield, settle, and go on until all have ended; what each of the others died of."""
+    numbers = {name: 1000 * (position + 1) for position, name in enumerate(laws)}
+    running: dict[str, Generator[None]] = {name: law(world, numbers[name]) for name, law in laws.items()}
+    died: dict[str, BaseException] = {}
+    while running:
+        for name, law in list(running.items()):
+            try:
+                next(law)
+            except StopIteration:
+                del running[name]
+            except Exception as problem:  # noqa: BLE001  (the test of that name raises it again)
+                died[name] = problem
+                del running[name]
+        if running:
+            world.sync(*entities)
+    return died
+
+
+def laws_of(module: dict[str, Any]) -> dict[str, Law]:
+    """The functions of a module whose names begin with law_."""
+    return {name.removeprefix("law_"): found for name, found in module.items() if name.startswith("law_")}

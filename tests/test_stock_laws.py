@@ -1,0 +1,162 @@
+"""The laws of stock, parcels and what may still be sold."""
+
+from collections.abc import Generator
+
+import pytest
+
+from tests.fixtures_world import World, at, line, order
+from tests.lockstep import laws_of, play
+
+Steps = Generator[None]
+
+
+def count(world: World, name: str, *rows: tuple[str, str]) -> None:
+    """A stock count file of the warehouse, named by its as-of time."""
+    for number, (sku, quantity) in enumerate(rows, start=1):
+        world.say("warehouse", "stock_counts", {"Artikel": sku, "Lager": "HH", "Bestand": quantity}, by="file",
+                  file_name=f"counts/stock_{name}.csv", file_occurrence=f"{name}-{sku}", row_number=number)  # fmt: skip
+
+
+def erp_stock(world: World, sku: str, quantity: str, minutes: float = 0) -> None:
+    told = {"sku": sku, "location": "MAIN", "quantity": quantity, "as_of": at(minutes)}
+    world.say("tryton", "stock", told, by="poll", remote_id=f"{sku}@MAIN")
+
+
+def parcel(world: World, number: str, order_number: str, minutes: float, *lines: tuple[str, str]) -> None:
+    """A despatch note's parcel."""
+    told = {"parcel": number, "order": order_number, "carrier": "DHL", "tracking": f"T-{number}", "at": at(minutes),
+            "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in lines]}  # fmt: skip
+    world.say("warehouse", "despatches", told, by="file", file_name=f"despatch/{number}.xml",
+              file_occurrence=number, row_number=1)  # fmt: skip
+
+
+def sellable(world: World, sku: str) -> int | None:
+    rows = world.rows(f"select sellable from sellable where sku = '{sku}'")
+    return rows[0]["sellable"] if rows else None
+
+
+def law_sellable_is_what_was_counted_at_every_location(world: World, n: int) -> Steps:
+    sku = f"S{n}"
+    world.products(sku)
+    count(world, "20261120T1200", (sku, "7"))
+    erp_stock(world, sku, "5")
+    yield
+    assert sellable(world, sku) == 12
+    payloads = [row["payload"] for row in world.outbox("sellable_to_storefront") if row["key"] == sku]
+    assert '"sellable":"12"' in payloads[-1]
+
+
+def law_what_customers_ordered_may_not_be_sold_again(world: World, n: int) -> Steps:
+    sku = f"S{n}"
+    world.products(sku)
+    erp_stock(world, sku, "10")
+    world.say("shopify", "orders", order(n, lines=[line(n, sku, 3)]))
+    yield
+    assert sellable(world, sku) == 7
+    world.say("shopify", "orders", order(n, 5, lines=[line(n, sku, 3)], cancelled_at=at(5)))
+    yield
+    assert sellable(world, sku) == 10
+
+
+def law_a_parcel_moves_stock_from_promised_to_gone(world: World, n: int) -> Steps:
+    sku = f"S{n}"
+    world.products(sku)
+    count(world, "20261120T1200", (sku, "10"))
+    world.say("shopify", "orders", order(n, lines=[line(n, sku, 3)]))
+    yield
+    assert sellable(world, sku) == 7
+    parcel(world, f"P{n}", f"SHOP-{n}", 60, (sku, "2"))
+    yield
+    assert sellable(world, sku) == 7, "two left the shelf, one is still promised"
+    count(world, "20261120T1500", (sku, "8"))
+    yield
+    assert sellable(world, sku) == 7, "the new count knows that the two are gone"
+
+
+def law_a_later_count_replaces_an_earlier_one_however_they_arrive(world: World, n: int) -> Steps:
+    sku = f"S{n}"
+    world.products(sku)
+    count(world, "20261120T1800", (sku, "4"))
+    yield
+    count(world, "20261120T0600", (sku, "9"))
+    yield
+    assert world.row(f"select on_hand from stock where sku = '{sku}'")["on_hand"] == 4
+
+
+def law_a_quantity_that_is_not_whole_keeps_the_last_count(world: World, n: int) -> Steps:
+    sku = f"S{n}"
+    world.products(sku)
+    count(world, "20261120T1200", (sku, "4"))
+    yield
+    count(world, "20261120T1300", (sku, "3.5"))
+    yield
+    assert world.row(f"select on_hand from stock where sku = '{sku}'")["on_hand"] == 4
+    reason = world.row(f"select reason from stock_quarantine where key like '{sku}|%'")["reason"]
+    assert reason == "on_hand «3.5» is not a whole quantity"
+
+
+def law_a_location_is_told_by_its_own_system_alone(world: World, n: int) -> Steps:
+    sku = f"S{n}"
+    world.products(sku)
+    erp_stock(world, sku, "5")
+    mirror = {"sku": sku, "location": "3PL", "quantity": "100", "as_of": at(0)}
+    world.say("tryton", "stock", mirror, by="poll", remote_id=f"{sku}@3PL")
+    yield
+    assert sellable(world, sku) == 5
+
+
+def law_a_parcel_goes_back_to_the_storefront_of_its_order(world: World, n: int) -> Steps:
+    world.products("TEE")
+    world.say("shopify", "orders", order(n))
+    parcel(world, f"P{n}", f"SHOP-{n}", 5, ("TEE", "1"))
+    yield
+    (birth,) = [row for row in world.outbox("despatch_to_storefront") if row["key"] == f"3PL-P{n}"]
+    assert f'"order_remote_id":"{n}"' in birth["payload"]
+    assert '"tracking_number":"T-' in birth["payload"]
+    assert '"quantity":"1"' in birth["payload"]
+
+
+def law_a_parcel_before_its_order_waits_for_it(world: World, n: int) -> Steps:
+    world.products("TEE")
+    parcel(world, f"P{n}", f"SHOP-{n}", 5, ("TEE", "1"))
+    yield
+    assert [row for row in world.outbox("despatch_to_storefront") if row["key"] == f"3PL-P{n}"] == []
+    assert world.row(f"select verdict from fulfilments_verdicts where key = '3PL-P{n}'")["verdict"] == "pending"
+    world.say("shopify", "orders", order(n))
+    yield
+    assert len([row for row in world.outbox("despatch_to_storefront") if row["key"] == f"3PL-P{n}"]) == 1
+
+
+LAWS = laws_of(globals())
+
+
+@pytest.fixture(scope="module")
+def died(world: World) -> dict[str, BaseException]:
+    return play(world, LAWS)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_law(law: str, died: dict[str, BaseException]) -> None:
+    if law in died:
+        raise died[law]
+
+
+def test_a_sku_that_two_counts_running_do_not_mention_is_gone(fresh_world: World) -> None:
+    everything = [(f"K{number}", "5") for number in range(40)]
+    count(fresh_world, "20261120T0600", *everything)
+    fresh_world.sync("stock")
+    count(fresh_world, "20261120T0700", *everything[1:])
+    fresh_world.sync("stock")
+    assert fresh_world.rows("select sku from stock where deleted_at is not null") == []
+    count(fresh_world, "20261120T0800", *everything[1:])
+    fresh_world.sync("stock")
+    assert fresh_world.row("select sku from stock where deleted_at is not null")["sku"] == "K0"
+
+
+def test_a_truncated_file_is_no_mass_deletion(fresh_world: World) -> None:
+    everything = [(f"K{number}", "5") for number in range(40)]
+    count(fresh_world, "20261120T0600", *everything)
+    for hour in ("07", "08"):
+        count(fresh_world, f"20261120T{hour}00", *everything[:20])
+        fresh_world.sync("stock")
+    assert fresh_world.rows("select sku from stock where deleted_at is not null") == []
