@@ -5,12 +5,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import duckdb
 
-MACROS = Path(__file__).parents[1] / "dbt_project" / "macros"
+from resources import settings
+
+MACROS = settings.ROOT / "dbt_project" / "macros"
 ARROWS = {"->", "->>"}
 
 

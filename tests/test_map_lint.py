@@ -1,11 +1,12 @@
 """Each rule of the lint breaks the map in one place, and reads one message that names file, key and fix."""
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from pipelines.map_lint import Finding, lint
-from pipelines.map_schema import load_map
+from pipelines.map_schema import MapProblem, load_map
 from pipelines.rules import arrivals, contracts, destinations, flows, names, owners, proofs, statuses, systems
 from pipelines.rules.rule import RULES
 from tests.map_draft import Draft
@@ -118,6 +119,20 @@ def test_a_model_that_reads_an_unknown_entity_is_found(draft: Draft):
     )
 
 
+def test_a_model_that_is_not_there_is_found(draft: Draft):
+    draft.entities["sellable"]["model"] = "available"
+    draft.reads(names.models_read_what_the_map_says, "map/entities/sellable.yaml: model: there is no model 'available'")
+
+
+def test_a_model_that_reads_more_than_the_map_says_is_found(draft: Draft):
+    draft.entities["sellable"]["reads"] = ["stock", "orders", "products"]
+    draft.reads(
+        names.models_read_what_the_map_says,
+        "map/entities/sellable.yaml: reads: the model refers to fulfilments",
+        "add them to reads",
+    )
+
+
 def test_a_stream_that_speaks_of_an_unknown_entity_is_found(draft: Draft):
     draft.systems["tryton"]["streams"]["sales"]["says"]["invoices"] = {"key": "payload ->> '$.id'"}
     draft.reads(
@@ -193,6 +208,18 @@ def test_an_entity_that_begins_nowhere_is_found(draft: Draft):
     draft.reads(owners.records_begin_somewhere, "map/entities/products.yaml: entity: ", 'add `originates: "true"`')
 
 
+def test_records_that_no_flow_brings_are_found(draft: Draft):
+    del draft.entities["orders"]["flows"]["orders_in"]
+    draft.entities["orders"]["flows"]["shop_orders_in"] = draft.entities["stock"]["flows"]["erp_stock_in"] | {
+        "from": "shopify"
+    }
+    draft.reads(
+        owners.records_arrive_by_a_flow,
+        ORDERS + "flows: records of orders begin in wholesale, and no flow promises to bring them",
+        "from: wholesale",
+    )
+
+
 def test_two_owners_of_one_location_are_found(draft: Draft):
     draft.systems["warehouse"]["locations"].append("MAIN")
     draft.reads(
@@ -205,7 +232,7 @@ def test_two_owners_of_one_location_are_found(draft: Draft):
 def test_a_count_of_somebody_elses_location_is_found(draft: Draft):
     draft.systems["warehouse"]["locations"] = ["4PL"]
     draft.reads(
-        owners.systems_count_their_own_locations,
+        owners.systems_speak_for_their_own_locations,
         "map/systems/warehouse.yaml: streams.stock_counts.says.stock.key: speaks for location 3PL",
         "add it to `locations`",
     )
@@ -465,6 +492,15 @@ def test_webhooks_that_nothing_catches_up_are_found(draft: Draft):
     assert "add a stream with poll or catch_up" in found[0].says
 
 
+def test_a_field_that_a_lost_webhook_would_lose_is_found(draft: Draft):
+    del draft.systems["shopify"]["streams"]["orders_read"]["says"]["orders"]["fields"]["phone"]
+    draft.reads(
+        arrivals.catch_ups_tell_as_much,
+        SHOPIFY + "streams.orders.says.orders.fields: tells phone, which no poll of shopify does",
+        "spell it in the polled stream too",
+    )
+
+
 def test_a_trusted_clock_without_its_time_is_found(draft: Draft):
     del draft.systems["tryton"]["streams"]["sales"]["occurred_at"]
     draft.reads(
@@ -506,6 +542,14 @@ def test_an_xml_stream_that_does_not_say_where_a_record_begins_is_found(draft: D
     del draft.systems["warehouse"]["streams"]["despatches"]["file"]["row"]
     draft.reads(
         arrivals.files_say_how_they_are_written, "map/systems/warehouse.yaml: streams.despatches.file.row: ", "add row:"
+    )
+
+
+@pytest.mark.parametrize(("key", "value"), [("encoding", "latin1-ish"), ("delimiter", ";;"), ("decimal", "")])
+def test_a_file_that_cannot_be_decoded_is_found(draft: Draft, key: str, value: str):
+    draft.systems["warehouse"]["streams"]["stock_counts"]["file"][key] = value
+    draft.reads(
+        arrivals.files_can_be_decoded, f"map/systems/warehouse.yaml: streams.stock_counts.file.{key}: {value!r} is no"
     )
 
 
@@ -681,3 +725,25 @@ def test_a_temporary_system_is_remembered(draft: Draft):
         systems.temporary_systems_go, "map/systems/wholesale.yaml: temporary: ", "ask team:wholesale"
     )
     assert found.severity == "hint"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_broken_map_stops_the_lint(draft: Draft, seed: int):
+    """A person mends a map in several steps: whatever is broken, there is a message and never a stack trace."""
+    chance = Random(seed)
+    files = draft.systems | draft.entities
+    place = files[chance.choice(sorted(files))]
+    while True:
+        key = chance.choice(list(place) if isinstance(place, dict) else range(len(place)))
+        if not place[key] or not isinstance(place[key], dict | list) or chance.random() < 0.2:
+            break
+        place = place[key]
+    if chance.random() < 0.5 or isinstance(place[key], dict | list):
+        del place[key]
+    else:
+        place[key] = "nonsense"
+    try:
+        said = [str(finding) for finding in draft.findings()]
+    except MapProblem as problem:
+        said = str(problem).splitlines()
+    assert [line for line in said if not line.startswith("map/")] == []

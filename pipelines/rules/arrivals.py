@@ -1,8 +1,18 @@
 """Rules on streams: each has a way in, an order and a name for every record."""
 
+import codecs
 import re
 
-from pipelines.map_places import at_entity, at_flow, at_system, every_flow, every_reconciliation, every_stream
+from pipelines.map_places import (
+    at_entity,
+    at_flow,
+    at_system,
+    every_flow,
+    every_reconciliation,
+    every_saying,
+    every_stream,
+    joined,
+)
 from pipelines.map_schema import IntegrationMap
 from pipelines.rules.paces import crons_of, is_cron, is_duration, no_cron
 from pipelines.rules.rule import Found, Problem, error, provisional
@@ -66,6 +76,26 @@ def webhooks_are_caught_up(told: IntegrationMap) -> Found:
             )
 
 
+@provisional
+def catch_ups_tell_as_much(told: IntegrationMap) -> Found:
+    """What is asked for after a lost webhook spells every field that the webhook would have told."""
+    for system, name, stream, entity, says in every_saying(told):
+        if not stream.arrives.webhook:
+            continue
+        asked = [
+            other.says[entity.entity].fields
+            for other in system.streams.values()
+            if entity.entity in other.says and (other.arrives.poll or other.arrives.catch_up)
+        ]
+        missing = [field for field in says.fields if asked and not any(field in fields for fields in asked)]
+        if missing:
+            yield Problem(
+                at_system(told, system, f"streams.{name}.says.{entity.entity}.fields", entity.entity),
+                f"tells {joined(missing)}, which no poll of {system.system} does, so a lost webhook loses it; spell it in "
+                "the polled stream too",
+            )
+
+
 @error
 def clocks_are_spelled(told: IntegrationMap) -> Found:
     """A trusted clock says where its time stands, a file's its as-of time, and another system its sequence."""
@@ -125,6 +155,33 @@ def files_say_how_they_are_written(told: IntegrationMap) -> Found:
                 at_system(told, system, f"{place}.file.row"),
                 "where a record begins is not said; add row: /path/of/record",
             )
+
+
+@error
+def files_can_be_decoded(told: IntegrationMap) -> Found:
+    """A file's encoding is one that Python knows, and its marks are single characters."""
+    for system, name, stream in every_stream(told):
+        if stream.file is None:
+            continue
+        if not _is_encoding(stream.file.encoding):
+            yield Problem(
+                at_system(told, system, f"streams.{name}.file.encoding"),
+                f"{stream.file.encoding!r} is no encoding; write utf-8, iso-8859-1 or windows-1252",
+            )
+        for key, mark in (("delimiter", stream.file.delimiter), ("decimal", stream.file.decimal)):
+            if len(mark) != 1:
+                yield Problem(
+                    at_system(told, system, f"streams.{name}.file.{key}"),
+                    f"{mark!r} is not one character; write the one that stands in the file",
+                )
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        return False
+    return True
 
 
 @error

@@ -18,11 +18,15 @@ from pipelines.map_places import (
     no_field,
     outbound,
     perhaps,
+    root_of,
     speaks_of,
     takers,
 )
 from pipelines.map_schema import IntegrationMap
 from pipelines.rules.rule import Found, Problem, error
+from resources import settings
+
+MODELS = settings.ROOT / "dbt_project" / "models"
 
 
 @error
@@ -148,6 +152,28 @@ def parents_and_references_exist(told: IntegrationMap) -> Found:
         if entity.parent in told.entities and told.entities[entity.parent].parent:
             yield Problem(
                 at_entity(told, entity, "parent"), f"{entity.parent} is a child itself; name its parent instead"
+            )
+
+
+@error
+def models_read_what_the_map_says(told: IntegrationMap) -> Found:
+    """A hand-written model stands in the dbt project, and `reads` lists every entity that it refers to."""
+    for entity in told.entities.values():
+        if entity.model is None:
+            continue
+        found = [path for path in MODELS.rglob(f"{entity.model}.sql") if "generated" not in path.parts]
+        if not found:
+            yield Problem(
+                at_entity(told, entity, "model"),
+                f"there is no model {entity.model!r}; write dbt_project/models/{entity.entity}/{entity.model}.sql",
+            )
+            continue
+        referred = re.findall(r"""\bref\(\s*["'](\w+)["']""", found[0].read_text(encoding="utf-8"))
+        missing = {root_of(told, name) for name in referred if name in told.entities} - {*entity.reads, entity.entity}
+        if missing:
+            yield Problem(
+                at_entity(told, entity, "reads"),
+                f"the model refers to {joined(missing)}, whose changes would not reach it; add them to reads",
             )
 
 

@@ -16,10 +16,11 @@ from pipelines.map_places import (
     outbound,
     owners_of,
     root_of,
+    speaks_of,
     spells,
     takers,
 )
-from pipelines.map_schema import Entity, EntityField, Flow, IntegrationMap, System
+from pipelines.map_schema import Entity, EntityField, Flow, IntegrationMap, Says, System
 from pipelines.rules.rule import Found, Problem, error, provisional
 
 MERGING = ("furthest", "sum", "collect", "withdrawn_wins")  # the answer may be no single owner's word
@@ -103,6 +104,25 @@ def records_begin_somewhere(told: IntegrationMap) -> Found:
             )
 
 
+@provisional
+def records_arrive_by_a_flow(told: IntegrationMap) -> Found:
+    """From each system in which records begin, a flow brings them: with a promise, a tier and a steward."""
+    for entity in told.roots:
+        beginning = {s.system for s, _, stream in every_stream(told) if originates(told, entity.entity, stream)}
+        brought = {s.system for flow in entity.flows.values() if flow.from_ for s in told.systems_named(flow.from_)}
+        lost = [name for name, flow in entity.flows.items() if flow.to is None and not _brings(told, entity, flow)]
+        for system in sorted(beginning - brought) if not lost else ():  # a flow whose `from` is wrong is told of itself
+            yield Problem(
+                at_entity(told, entity, "flows"),
+                f"records of {entity.entity} begin in {system}, and no flow promises to bring them; add one with "
+                f"from: {system}",
+            )
+
+
+def _brings(told: IntegrationMap, entity: Entity, flow: Flow) -> bool:
+    return flow.from_ is not None and any(speaks_of(one, entity.entity) for one in told.systems_named(flow.from_))
+
+
 @error
 def locations_have_one_owner(told: IntegrationMap) -> Found:
     """A stock location belongs to one system; a mirror of it would be added up twice."""
@@ -118,18 +138,26 @@ def locations_have_one_owner(told: IntegrationMap) -> Found:
 
 
 @error
-def systems_count_their_own_locations(told: IntegrationMap) -> Found:
+def systems_speak_for_their_own_locations(told: IntegrationMap) -> Found:
     """A system that names the location it speaks for owns that location."""
+    seen: set[tuple[str, str]] = set()
     for system, stream_name, _, entity, says in every_saying(told):
-        if "location" not in entity.key or len(says.key) != len(entity.key):
-            continue
-        spelled = expressions.read(says.key[entity.key.index("location")])
-        for location in spelled.words - set(system.locations) if spelled.is_closed else ():
-            yield Problem(
-                at_system(told, system, f"streams.{stream_name}.says.{entity.entity}.key", entity.entity),
-                f"speaks for location {location}, which is not its own; add it to `locations`, or name one of "
-                f"{joined(system.locations) or 'its own'}",
-            )
+        for key, text in _locations(entity, says):
+            spelled = expressions.read(text)
+            for location in sorted(spelled.words - set(system.locations)) if spelled.is_closed else ():
+                if (system.system, location) not in seen:
+                    seen.add((system.system, location))
+                    yield Problem(
+                        at_system(told, system, f"streams.{stream_name}.says.{entity.entity}.{key}", entity.entity),
+                        f"speaks for location {location}, which is not its own; add it to `locations`, or name one of "
+                        f"{joined(system.locations) or 'its own'}",
+                    )
+
+
+def _locations(entity: Entity, says: Says) -> list[tuple[str, str]]:
+    """Where a stream spells the location of a record, in its key or as a field."""
+    keys = [("key", part) for name, part in zip(entity.key, says.key, strict=False) if name == "location"]
+    return keys + [("fields.location", text) for name, text in says.fields.items() if name == "location"]
 
 
 @error
