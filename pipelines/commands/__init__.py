@@ -14,7 +14,12 @@ import click
 FOR_PEOPLE = {
     "pipelines.commands.run.CannotRun": 2,
     "pipelines.connectors.MissingSetting": 2,
+    "pipelines.journey.Ambiguous": 1,
+    "pipelines.journey.NotFound": 1,
+    "pipelines.lineage.NoModels": 1,
     "pipelines.map_schema.MapProblem": 1,
+    "pipelines.models.BuildFailed": 1,
+    "pipelines.reconciliation.SnapshotIncomplete": 2,
     "resources.connector.BadMessage": 1,
     "resources.connector.BadSignature": 1,
     "resources.connector.Unreachable": 2,
@@ -73,7 +78,7 @@ def _for_a_person(problem: Exception) -> tuple[str | None, int]:
     """The sentence and the exit code of an expected problem; (None, 0) for a fault of ours, which keeps its trace."""
     kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(problem).__mro__}
     for kind in kinds & FOR_PEOPLE.keys():
-        return str(problem), FOR_PEOPLE[kind]
+        return str(problem) or type(problem).__doc__, FOR_PEOPLE[kind]  # a docstring is the message of last resort
     if kinds & NO_DATABASE:
         reason = str(getattr(problem, "orig", None) or problem).strip().partition("\n")[0]
         return f"the database does not answer ({reason}); start it with `concord run`, or mend CONCORD_DATABASE_URL", 2
