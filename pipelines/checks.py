@@ -117,7 +117,7 @@ class Checks:
         judged = {row[0] for row in rows}
         missing, strange, twice = kept - judged, judged - kept, len(rows) - len(judged)
         wrong = (
-            [f"{len(missing)} messages have no verdict (the first is inbox_id {min(missing)})"] * bool(missing)
+            [f"{len(missing)} messages have no verdict (the first is inbox_id {min(missing, default=0)})"] * bool(missing)
             + [f"{len(strange)} verdicts speak of no message (inbox_id {min(strange, default=0)})"] * bool(strange)
             + [f"{twice} messages have more than one verdict"] * bool(twice)
         )

@@ -281,6 +281,7 @@ def work(run_id: str, instance_ref: str, open_here: tuple[socket.socket, ...]) -
     code = 1
     try:
         signal.set_wakeup_fd(-1)
+        _be_quiet()
         for line in open_here:
             os.close(line.fileno())
         os.setsid()  # Ctrl-C at the warm process is not meant for it
@@ -293,9 +294,18 @@ def work(run_id: str, instance_ref: str, open_here: tuple[socket.socket, ...]) -
     except BaseException:
         LOG.exception("run %s could not be executed", run_id)
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(code)
+
+
+def _be_quiet() -> None:
+    """Keep the log for what no event tells: Dagster prints every event of a run, and all of them stand in its storage."""
+    log = os.fdopen(os.dup(1), "w", buffering=1)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setStream(log)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
 
 
 def stamp() -> float:

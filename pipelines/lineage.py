@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import dagster as dg
@@ -235,10 +236,12 @@ class Lineage:
         ]
 
     def _tagged(self, tag: str) -> list[Model]:
-        found = [model for model in self.models.values() if model.tag == tag and not model.name.startswith(INNER)]
+        """The models of one step, each after those that it reads."""
+        found = {name: m for name, m in self.models.items() if m.tag == tag and not name.startswith(INNER)}
         if not found:
             raise NoModels(f"dbt_project/models holds no model with the tag {tag}; run `concord write`")
-        return found
+        order = TopologicalSorter({name: sorted(found.keys() & set(model.refs)) for name, model in found.items()})
+        return [found[name] for name in order.static_order()]
 
     def _model(self, model: Model, entity: str) -> dg.AssetSpec:
         parents: list[dg.AssetKey] = [dg.AssetKey(ref) for ref in model.refs if not ref.startswith(INNER)]
