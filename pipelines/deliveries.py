@@ -244,10 +244,16 @@ class _Courier:
             word = "look-up failed" if to_look_up else None
             result = Result.UNKNOWN if to_look_up else Result.RETRY
             outcomes = _for_all(batch, result, f"{system} did not answer: {problem}", problem.retry_after)
+        except OSError as problem:  # a time-out or a broken connection, of every client library that we use
+            unreachable = Unreachable(f"{type(problem).__name__}: {problem}")
+            word = "look-up failed" if to_look_up else None
+            outcomes = _for_all(batch, Result.UNKNOWN, f"{system} did not answer in time: {problem}")
         except NotImplementedError as problem:
             word = "cannot look up" if to_look_up else None
             outcomes = _for_all(batch, Result.UNKNOWN, str(problem))
         except Exception as problem:  # noqa: BLE001 (whatever went wrong, it may have been applied)
+            self.blame(f"failed with {type(problem).__name__}: {problem}")
+            word = "look-up failed" if to_look_up else None
             outcomes = _for_all(batch, Result.UNKNOWN, f"{type(problem).__name__}: {problem}")
         except BaseException:  # the run is being ended: what was on its way may have arrived
             self.record(batch, _for_all(batch, Result.UNKNOWN, "its run was ended"), started_at, to_look_up, None)
@@ -265,6 +271,7 @@ class _Courier:
             return
         if any(outcome.result is not Result.UNKNOWN for outcome in outcomes):
             destinations.answered(self.store, system)
+            self.report.unreachable = None
         waits = [outcome.retry_after for outcome in outcomes if outcome.result is Result.RETRY and outcome.retry_after]
         if len(waits) == len(outcomes):  # it wants nothing now, not even another batch
             destinations.pause(self.store, system, seconds=min(waits), reason=outcomes[0].reason or "it asked to wait")

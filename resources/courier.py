@@ -165,7 +165,7 @@ def record(
     with store.transaction() as connection:
         connection.execute(query("stop_told"), {"delivery_ids": ids})
         now = [dict(row) for row in connection.execute(query("record_outcomes"), values).mappings()]
-        parked = [_parked(row, rules) for row in now if row["status"] == "parked"]
+        parked = [_parked(row, rules, parked_by_run) for row in now if row["status"] == "parked"]
         overdue = [_overdue(row, rules) for row in now if row["is_overdue"] and row["status"] == "due"]
         raise_alerts(connection, [_alert(told_of, "parked") for told_of in parked] + overdue)
         over = [f"{row['flow']}/{row['key']}" for row in now if row["status"] in ("applied", "replaced")]
@@ -210,16 +210,16 @@ def _meanwhile(flow: str, rules: Mapping[str, FlowRule]) -> str:
     return f". Meanwhile: {fallback}" if fallback else ""
 
 
-def _parked(row: Mapping[str, Any], rules: Mapping[str, FlowRule]) -> Parked:
+def _parked(row: Mapping[str, Any], rules: Mapping[str, FlowRule], run: str) -> Parked:
     what = f"{row['flow']}: {row['action']} of {row['key']} (version {row['version']})"
     system = row["system"]
     sentence = {
         "refused": f"{what} was refused by {system}: {row['told']}. Correct it at its source, and a new version follows "
-        "by itself; or correct it there and re-execute the run",
+        f"by itself; or correct it there and re-execute run {run[:8]}",
         "gave up": f"{what} could not be applied by {system} for too long: {row['told']}. See that {system} takes it, "
-        "then re-execute the run",
+        f"then re-execute run {run[:8]}",
         "unknown": f"{what} was sent to {system}, and nobody can tell whether it was applied: {row['told']}. Look for it "
-        f"in {system}, then re-execute the run, which looks it up again before it sends it",
+        f"in {system}, then re-execute run {run[:8]}, which looks it up again before it sends it",
     }[row["parked_because"]]
     return Parked(
         delivery_id=row["delivery_id"],

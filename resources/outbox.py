@@ -134,11 +134,20 @@ def requeue(
     delivery_ids: Collection[int] = (),
     flow: str | None = None,
     key: str | None = None,
+    is_absent: bool = False,
 ) -> int:
-    """Try parked deliveries again, because a person says so; how many there were. Unknown ones are looked up first."""
-    with store.transaction() as connection:
-        values = {"delivery_ids": list(delivery_ids), "flow": flow, "key": key, "reason": f"by {by_whom}"}
-        return connection.execute(query("requeue"), values).rowcount
+    """Try parked deliveries again, because a person says so; how many there were.
+
+    Unknown ones are looked up first, unless the person has looked and says that the destination does not have them.
+    """
+    values = {
+        "delivery_ids": list(delivery_ids),
+        "flow": flow,
+        "key": key,
+        "is_absent": is_absent,
+        "reason": f"by {by_whom}",
+    }
+    return store.execute("requeue", **values)
 
 
 def park_idle(store: Store, system: str, *, live_flows: Collection[str], run_id: str) -> int:

@@ -4,12 +4,13 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import quote, unquote
 
 import requests
+from urllib3.exceptions import MaxRetryError
 
 from resources.connector import (
     BatchRefused,
@@ -31,14 +32,15 @@ class Destination:
         self.applied: list[tuple[str, int, str]] = []  # (key, version, action), in the order of application
         self.asked: list[str] = []  # idempotency keys that were looked up
         self.batches: list[list[str]] = []
-        self.hangs = 0  # times that it applies a batch and then answers too late
-        self.swallows = 0  # times that it applies nothing and answers too late
+        self.hangs = 0  # times that it applies a batch and answers too late
+        self.drops = 0  # times that it applies a batch and cuts the connection
+        self.swallows = 0  # times that it applies nothing and cuts the connection
         self.refused: set[str] = set()  # keys that it refuses one by one
         self.poison: set[str] = set()  # keys for which it refuses the whole batch
         self.busy: list[float] = []  # Retry-After of the next answers
         self.broken = 0  # times that it answers 503
         self.slowness = 0.0  # seconds per batch
-        self.patience = 0.6  # seconds that a late answer takes
+        self.lateness = 1.0  # seconds that a late answer takes
         self.server: ThreadingHTTPServer | None = None
         self.port = 0
 
@@ -75,13 +77,14 @@ class Destination:
                 return 422, {}, {"error": "one of these records cannot be read"}
             if self.swallows:
                 self.swallows -= 1
-                late = True
-                answers = []
-            else:
-                answers = [self.apply(record) for record in batch]
-                late = self.hangs > 0
-                self.hangs -= late
-        time.sleep(self.patience if late else self.slowness)
+                raise ConnectionAbortedError
+            answers = [self.apply(record) for record in batch]
+            if self.drops:
+                self.drops -= 1
+                raise ConnectionAbortedError
+            is_late = self.hangs > 0
+            self.hangs -= is_late
+        time.sleep(self.lateness if is_late else self.slowness)
         return 200, {}, answers
 
     def apply(self, record: dict[str, Any]) -> dict[str, Any]:
@@ -108,8 +111,10 @@ def handler_of(destination: Destination) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             batch = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with suppress(OSError):  # the caller did not wait
+            try:
                 self.answer(*destination.take(batch))
+            except OSError:  # it cuts the connection, or the caller did not wait
+                self.close_connection = True
 
         def do_GET(self) -> None:
             key, version = unquote(self.path.removeprefix("/")).rsplit("/", 1)
@@ -135,10 +140,10 @@ def running_destination() -> Iterator[Destination]:
 
 
 class HttpDestination(Connector):
-    """Speaks to that server. A refused connection is Unreachable; a late answer is requests' own exception."""
+    """Speaks to that server. A refused connection is Unreachable; a late or broken answer is requests' own exception."""
 
     base_url: str
-    timeout: float = 0.3
+    timeout: float = 20.0
 
     def deliver(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
         return one_by_one_where_needed(deliveries, self.send)
@@ -175,6 +180,8 @@ class HttpDestination(Connector):
 
     def ask(self, method: str, path: str, **more: Any) -> requests.Response:
         try:
-            return requests.request(method, self.base_url + path, timeout=(1.0, self.timeout), **more)
+            return requests.request(method, self.base_url + path, timeout=(5.0, self.timeout), **more)
         except requests.ConnectionError as problem:
-            raise Unreachable(f"{self.base_url} refused the connection") from problem
+            if problem.args and isinstance(problem.args[0], MaxRetryError):  # it was never connected
+                raise Unreachable(f"{self.base_url} refused the connection") from problem
+            raise

@@ -383,6 +383,22 @@ def test_a_person_may_requeue_by_id_or_by_key_and_what_is_unknown_stays_unknown(
     assert select(store, "select result, reason from attempts") == [("requeued", "by anna")] * 2
 
 
+def test_a_person_who_has_looked_may_have_an_unknown_version_sent(store: Store) -> None:
+    want(store, row("A"))
+    mark(store, "A", "parked", parked_because="unknown", attempts=1)
+    assert requeue(store, by_whom="anna", flow=FLOW, key="A", is_absent=True) == 1
+    assert versions(store, "A")[0][3] == "due"
+
+
+def test_what_is_unknown_is_replaced_by_a_withdrawal_and_not_by_another_upsert(store: Store) -> None:
+    want(store, row("A"))
+    mark(store, "A", "parked", parked_because="unknown", attempts=1)
+    want(store, row("A", "shipped"))
+    assert [version[3] for version in versions(store, "A")] == ["parked", "due"]
+    want(store, row("A", None))
+    assert [version[3] for version in versions(store, "A")] == ["replaced", "replaced", "due"]
+
+
 def test_a_flow_that_is_no_longer_live_parks_what_was_due(store: Store) -> None:
     want(store, row("A"), row("B", flow="gone"))
     assert park_idle(store, "erp", live_flows=[FLOW], run_id="run") == 1

@@ -135,7 +135,7 @@ analyze judged_now (flow, key, birth, newest_version)
 -- neither are new keys, for a flash sale is none.
 select flow, count(*) as changes
 from judged_now
-where is_known and not is_held and birth in ('changed', 'withdrawn', 'restore', 'unsent')
+where not is_held and birth in ('changed', 'withdrawn', 'restore', 'unsent')
   and parked_because is distinct from 'shadow'
 group by flow
 
@@ -162,7 +162,8 @@ where outbox.flow = judged_now.flow and outbox.key = judged_now.key
   and outbox.status = 'due' and outbox.due_at = 'infinity'
 
 -- name: replace_older
--- Under `every` all versions are kept in order, but a withdrawal does not wait behind what a person was to decide.
+-- Under `every` all versions are kept in order, but a withdrawal does not wait behind what a person was to decide. What
+-- is unknown is not replaced by another upsert, which could make the record a second time.
 with replaced as (
     update outbox set status = 'replaced', leased_until = null, leased_by = null
     from judged_now
@@ -170,7 +171,8 @@ with replaced as (
       and newest_version > 0 and outbox.status in ('due', 'parked')
       and (
           (birth is not null and not is_held and (
-              birth = 'unsent' or deliver = 'latest'
+              birth = 'unsent'
+              or (deliver = 'latest' and not (outbox.status = 'parked' and outbox.parked_because = 'unknown'))
               or (birth = 'withdrawn' and outbox.status = 'parked')
               or (outbox.status = 'parked' and outbox.parked_because = 'shadow' and mode <> 'shadow')
           ))
@@ -274,7 +276,7 @@ with open as (
     select delivery_id, now(), 'requeued', :reason from open
 )
 update outbox
-set status = cast(case when open.parked_because = 'unknown' then 'unknown' else 'due' end as delivery_status),
+set status = cast(case when open.parked_because = 'unknown' and not :is_absent then 'unknown' else 'due' end as delivery_status),
     due_at = now(), parked_because = null, parked_by_run = null, first_sent_at = null, leased_until = null
 from open
 where outbox.delivery_id = open.delivery_id
