@@ -31,7 +31,7 @@ class Records:
     def __init__(self, rpc: Rpc, warehouse: str) -> None:
         self.rpc = rpc
         self.warehouse_code = warehouse
-        self._warehouse: tuple[int, int] | None = None
+        self._warehouse: tuple[int, list[int]] | None = None
         self._currencies: dict[str, Currency] = {}
         self._countries: dict[str, int] = {}
         self._taxes: dict[Decimal, int] = {}
@@ -42,19 +42,21 @@ class Records:
         return self._places()[0]
 
     @property
-    def storage(self) -> int:
-        """Where its stock lies."""
+    def shelves(self) -> list[int]:
+        """Where its stock lies, and where what is picked waits to leave."""
         return self._places()[1]
 
-    def _places(self) -> tuple[int, int]:
+    def _places(self) -> tuple[int, list[int]]:
         if self._warehouse is None:
             domain = [("type", "=", "warehouse"), ("code", "=", self.warehouse_code)]
-            found = self.rpc.call("stock.location.search_read", domain, 0, 1, None, ["storage_location"])
+            found = self.rpc.call(
+                "stock.location.search_read", domain, 0, 1, None, ["storage_location", "output_location"]
+            )
             if not found:
                 raise Refused(
                     f"Tryton has no warehouse with code {self.warehouse_code!r}; correct the setting `warehouse`."
                 )
-            self._warehouse = found[0]["id"], found[0]["storage_location"]
+            self._warehouse = found[0]["id"], [found[0]["storage_location"], found[0]["output_location"]]
         return self._warehouse
 
     def products(self, skus: Collection[str]) -> dict[str, Product]:

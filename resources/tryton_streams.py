@@ -69,12 +69,14 @@ def changes_since(records: Records, stream: str, cursor: str | None) -> Iterator
         if newest is None:
             return
         position.until, position.after, position.young = newest, 0, {}
+    horizon = _before(position.until)
     if stream == "stock" and position.since is None:  # every move ever made says less than the shelf does now
+        known = [row for rows in _pages(records, kind, horizon, 0) for row in rows]  # before the shelf is read
         for page in everything(records, stream):
             yield Page(page.messages, cursor)
-        yield Page([], str(Cursor(since=_before(position.until))), is_last=True)
+        seen = {str(row["id"]): _stamp(row) for row in known}
+        yield Page([], str(Cursor(since=horizon, seen=seen)), is_last=True)
         return
-    horizon = _before(position.until)
     for rows in _pages(records, kind, position.since, position.after):
         untold = _untold(rows, position)
         as_of = max([position.until, *untold.values()])
@@ -96,7 +98,9 @@ def everything(records: Records, stream: str) -> Iterator[Page]:
         model, domain, tell = "product.product", GOODS, _quantities
     after, is_last = 0, False
     while not is_last:
-        found = records.rpc.call(f"{model}.search", [domain, ("id", ">", after)], 0, PAGE, [("id", "ASC")])
+        found = records.rpc.call(
+            f"{model}.search", [domain, ("id", ">", after)], 0, PAGE, [("id", "ASC")], active_test=False
+        )
         is_last = len(found) < PAGE
         yield Page(tell(records, found, as_of) if found else [], is_last=is_last)
         after = found[-1] if found else after
@@ -118,7 +122,9 @@ def _pages(records: Records, kind: Stream, since: str | None, after: int) -> Ite
         written = ["OR", *((field, ">=", moment) for field in fields)]
     while True:
         domain = [kind.domain(records), ("id", ">", after), written]
-        rows = records.rpc.call(f"{kind.model}.search_read", domain, 0, PAGE, [("id", "ASC")], fields)
+        rows = records.rpc.call(
+            f"{kind.model}.search_read", domain, 0, PAGE, [("id", "ASC")], fields, active_test=False
+        )
         if rows:
             yield rows
         if len(rows) < PAGE:
@@ -138,7 +144,8 @@ def _newest(records: Records, kind: Stream) -> str | None:
     for field in ("write_date", "create_date"):
         domain = [kind.domain(records), (field, "!=", None)]
         order, fields = [(field, "DESC")], ["write_date", "create_date"]
-        stamps += [_stamp(row) for row in records.rpc.call(f"{kind.model}.search_read", domain, 0, 1, order, fields)]
+        found = records.rpc.call(f"{kind.model}.search_read", domain, 0, 1, order, fields, active_test=False)
+        stamps += [_stamp(row) for row in found]
     return max(stamps, default=None)
 
 
@@ -202,8 +209,8 @@ def _sales(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
 
 
 def _products(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
-    fields = ["code", "name", "list_price", "salable", "active", "write_date", "create_date"]
-    fields += ["template.write_date", "template.create_date"]
+    fields = ["code", "name", "list_price_used", "salable", "active", "write_date", "create_date"]
+    fields += [f"template.{name}" for name in ("active", "write_date", "create_date")]
     rows = records.rpc.call("product.product.read", list(ids), fields)
     return [
         _message(
@@ -212,8 +219,9 @@ def _products(records: Records, ids: Sequence[int], as_of: str) -> list[Message]
             {
                 "id": str(row["id"]),
                 **{name: row[name] for name in ("code", "name")},
-                "list_price": number_text(row["list_price"]),
-                **{name: row[name] for name in ("salable", "active")},
+                "list_price": number_text(row["list_price_used"]),
+                "salable": bool(row["salable"]),  # on SQLite Tryton answers 1
+                "active": bool(row["active"] and row["template."]["active"]),
                 "write_date": _stamp(row),
             },
         )
@@ -222,14 +230,17 @@ def _products(records: Records, ids: Sequence[int], as_of: str) -> list[Message]
 
 
 def _moved(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
-    """What is on the shelf of the products that these moves brought or took."""
+    """What is in the house of the products that these moves brought or took."""
     rows = records.rpc.call("stock.move.read", list(ids), ["product"])
     return _quantities(records, sorted({row["product"] for row in rows}), as_of)
 
 
 def _quantities(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
-    """What is on the shelf, picked goods left out. As of the last move that was known before the shelf was read."""
-    rows = records.rpc.call("product.product.read", list(ids), ["code", "quantity"], locations=[records.storage])
+    """What is in the house, as of the last move that was known before it was read.
+
+    Picked goods count until they leave, for until then their order is open; so a parcel is either in the count or after it.
+    """
+    rows = records.rpc.call("product.product.read", list(ids), ["code", "quantity"], locations=records.shelves)
     return [
         _message(
             "stock",
@@ -278,9 +289,9 @@ def _shipments(records: Records, ids: Sequence[int], as_of: str) -> list[Message
 
 
 def _left_at(records: Records, ids: Sequence[int]) -> dict[int, str]:
-    """When each shipment left: Tryton keeps the day, its journal the moment, which later corrections do not move."""
+    """When each shipment left: Tryton keeps the day, its journal the moment, which no later correction moves."""
     resources = [f"stock.shipment.out,{number}" for number in ids]
-    domain = [("resource", "in", resources), ("target", "in", ["state:shipped", "state:done"])]
+    domain = [("resource", "in", resources), ("target", "=", "state:done")]
     rows = records.rpc.call("ir.model.log.search_read", domain, 0, None, [("id", "DESC")], ["resource", "create_date"])
     return {int(row["resource"].split(",")[1]): utc_stamp(row["create_date"]) for row in rows}  # the first is told last
 
@@ -293,23 +304,23 @@ def _in_order(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: row["id"])
 
 
-GOODS = [("type", "=", "goods"), ("active", "in", [True, False])]
+GOODS = [("type", "=", "goods")]
 
 
-def _on_the_shelf(records: Records) -> list[Any]:
-    """Moves that changed what lies in the warehouse; those not yet done change nothing."""
-    here = [records.storage]
+def _in_the_house(records: Records) -> list[Any]:
+    """Moves that changed what lies in the house; those not yet done change nothing."""
+    here = records.shelves
     touched = ["OR", ("from_location", "child_of", here, "parent"), ("to_location", "child_of", here, "parent")]
     return [("state", "in", ["done", "cancelled"]), ("product.type", "=", "goods"), touched]
 
 
 def _shipped(records: Records) -> list[Any]:
-    return [("state", "in", ["shipped", "done"]), ("warehouse", "=", records.warehouse)]
+    return [("state", "=", "done"), ("warehouse", "=", records.warehouse)]
 
 
 STREAMS = {
     "sales": Stream("sale.sale", lambda records: [], ("lines",), _sales),
-    "products": Stream("product.product", lambda records: GOODS[1:], ("template",), _products),
-    "stock": Stream("stock.move", _on_the_shelf, (), _moved),
+    "products": Stream("product.product", lambda records: [], ("template",), _products),
+    "stock": Stream("stock.move", _in_the_house, (), _moved),
     "shipments": Stream("stock.shipment.out", _shipped, (), _shipments),
 }
