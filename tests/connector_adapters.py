@@ -2,8 +2,9 @@
 
 import itertools
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ import pytest
 
 from resources.connector import Connector, Delivery
 from resources.sandbox.catalogue import CATALOGUE
+from resources.sandbox.clerk import Clerk
+from resources.sandbox.tryton_desk import add_products, ship
 from tests.fixtures_postgres import free_port
 from tests.fixtures_sftp import Place
 from tests.fixtures_shopify import ShopifyMock
+from tests.fixtures_tryton import RunningTryton
 
 numbers = itertools.count(1)
 
@@ -137,9 +141,69 @@ def shop(request: pytest.FixtureRequest) -> Adapter:
     )
 
 
+def order_delivery(number: str, pieces: Mapping[str, int], action: str = "upsert") -> Delivery:
+    """An order as the ERP is sent it."""
+    payload = {
+        "order_number": number,
+        "number": f"#{number}",
+        "placed_at": "2026-03-01T10:00:00+01:00",
+        "currency": "EUR",
+        "email": f"{number.lower()}@example.com",
+        "name": "Grace Example",
+        "street": "1 Sample Street",
+        "city": "Hamburg",
+        "postcode": "20095",
+        "country": "DE",
+        "status": "paid",
+        "lines": [
+            {"line_id": sku, "sku": sku, "quantity": str(quantity), "unit_price": "10.00", "tax_rate": "0.20"}
+            for sku, quantity in pieces.items()
+        ],
+    }
+    return replace(delivery("orders", number, payload), action=action)
+
+
+def erp(request: pytest.FixtureRequest) -> Adapter:
+    server: RunningTryton = request.getfixturevalue("tryton")
+    skus = [sku for sku, *_ in CATALOGUE]
+
+    def sale_comes() -> None:
+        server.connector.deliver([order_delivery(f"SUITE-{secrets.token_hex(4)}", {skus[2]: 1})])
+
+    def product_comes() -> None:
+        add_products(server.rpc, [(f"NEW-{secrets.token_hex(4)}", "New", "9.00")])
+
+    def goods_leave() -> None:
+        number = f"SUITE-{secrets.token_hex(4)}"
+        server.connector.deliver([order_delivery(number, {skus[3]: 1})])
+        until = time.monotonic() + 20
+        clerk = Clerk(server.rpc)
+        while not clerk.waits(number) and time.monotonic() < until:
+            time.sleep(0.1)
+        ship(server.rpc, number, tracking=secrets.token_hex(4))
+
+    def orders() -> Sequence[Delivery]:
+        return [order_delivery(f"SUITE-{secrets.token_hex(4)}", {skus[0]: 2, skus[1]: 1}) for _ in range(3)]
+
+    def effects(one: Delivery) -> int:
+        domain = [("reference", "=", one.key), ("state", "!=", "cancelled")]
+        return int(server.rpc.call("sale.sale.search_count", domain))
+
+    return Adapter(
+        connector=server.connector,
+        unreachable=server.connector_at(f"http://127.0.0.1:{free_port()}"),
+        secrets=[server.password],
+        polls={"sales": sale_comes, "products": product_comes, "stock": goods_leave, "shipments": goods_leave},
+        snapshots=["sales", "products", "stock"],
+        deliveries={"orders": orders},
+        effects=effects,
+    )
+
+
 ADAPTERS: dict[str, Callable[[pytest.FixtureRequest], Adapter]] = {
     "folder": over_a_folder,
     "sftp": over_sftp,
     "shopify": shop,
+    "tryton": erp,
 }
-TAKERS = ("shopify",)  # who takes deliveries, and gives snapshots
+TAKERS = ("shopify", "tryton")  # who takes deliveries, and gives snapshots

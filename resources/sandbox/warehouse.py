@@ -25,13 +25,14 @@ from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
 import asyncssh
-import requests
 
 from resources import settings
+from resources.connector import Unreachable
 from resources.sandbox.catalogue import CATALOGUE
-from resources.sandbox.clerk import Clerk, Refused
+from resources.sandbox.clerk import Clerk
 from resources.sandbox.dropping import drop
 from resources.sandbox.environment import sandbox_environment
+from resources.tryton_rpc import NoAnswer, Refused, Rpc
 
 TICK = 3.0  # seconds between two looks at what is to be done
 LOCAL = ZoneInfo("Europe/Berlin")  # its files carry local times without a zone
@@ -39,7 +40,7 @@ CARRIERS = {"DHL": "00340434{:012d}", "DPD": "0998{:010d}", "GLS": "{:011d}"}  #
 HALF = 2  # one order in so many is the 3PL's
 PARTIAL = 0.2  # share of the orders of more than one piece that leave in two parcels
 RESENT, CORRECTED = 0.1, 0.1  # share of the counts that are sent again as they were, or recounted under the same name
-LOW, REFILL = 10, 60  # pieces: below the one, the other many are put on the shelf before the next count
+LOW, REFILL = 5, 60  # pieces: below the one, the other many are put on the shelf before the next count
 SHORT_RETRY = 60.0  # seconds until the clerk tries a shipment again that lacks stock
 
 TABLES = """
@@ -187,7 +188,7 @@ class Warehouse:
     # -- the clerk's round -------------------------------------------------------------------------------------------
 
     def work(self, clerk: Clerk, now: float) -> list[str]:
-        """Hear of new sales, ship what is due; a sentence for each thing done. Raises requests.RequestException."""
+        """Hear of new sales, ship what is due; a sentence for each thing done. Raises Refused, NoAnswer or Unreachable."""
         done = []
         sales, since = clerk.sales_since(self._noted("since", "") or None)
         goods = clerk.goods([sales[reference] for reference in self.unknown(sales)])
@@ -195,20 +196,19 @@ class Warehouse:
             done.append(f"{new} new orders are to be shipped")
         ready = []
         for parcel in self.due("3PL", now):
-            sale = clerk.sale(parcel[0])
-            if sale is None or sale["state"] != "processing":
+            if clerk.waits(parcel[0]) is None:
                 self.finish(parcel[0])  # cancelled before it left
             else:
                 ready.append(parcel)
         if ready and self.despatch(ready, now):
             done.append(f"the 3PL despatched {len(ready)} parcels")
         for reference, _, part, parts in self.due("MAIN", now):
-            sale = clerk.sale(reference)
-            if sale is None or sale["state"] != "processing":
+            shipments = clerk.waits(reference)
+            if shipments is None:
                 self.finish(reference)
                 continue
             try:
-                result = clerk.ship(sale, self._label(reference, part)[1], is_partial=part < parts)
+                result = clerk.ship(shipments, self._label(reference, part)[1], is_partial=part < parts)
             except Refused as error:
                 result = f"refused ({error})"
             if result == "shipped":
@@ -290,7 +290,7 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     environment = sandbox_environment()
     url, password = environment["WAREHOUSE_SFTP_URL"], environment["WAREHOUSE_SFTP_PASSWORD"]
-    clerk = Clerk(*(environment[f"TRYTON_{name}"] for name in ("URL", "DATABASE", "USER", "PASSWORD")))
+    clerk = Clerk(Rpc(*(environment[f"TRYTON_{name}"] for name in ("URL", "DATABASE", "USER", "PASSWORD"))))
     warehouse = Warehouse(
         settings.state_dir() / "sandbox" / "warehouse" / "books.sqlite",
         seed=int(os.environ.get("CONCORD_TRAFFIC_SEED", "1")),
@@ -303,7 +303,7 @@ def main() -> None:
         try:
             for sentence in warehouse.work(clerk, now):
                 print(sentence, flush=True)
-        except (requests.RequestException, Refused) as error:
+        except (Refused, NoAnswer, Unreachable) as error:
             print(f"the ERP cannot be asked now: {error}", flush=True)
         warehouse.count(now)
         try:
