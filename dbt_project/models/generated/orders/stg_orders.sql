@@ -193,12 +193,12 @@ tryton_sales as (
         coalesce(false, false) as may_originate,
         false as is_deletion,
         false as tells_lines,
-        told((heard[4] ->> '$')) as number_told,
-        case told((heard[5] ->> '$')) when 'draft' then 'placed' when 'quotation' then 'placed' when 'confirmed' then 'paid' when 'processing' then 'paid' when 'done' then 'paid' when 'cancelled' then 'cancelled' else told((heard[5] ->> '$')) end as status_told,
-        told((heard[6] ->> '$')) as currency_told,
+        cast(null as varchar) as number_told,
+        case told((heard[4] ->> '$')) when 'draft' then 'placed' when 'quotation' then 'placed' when 'confirmed' then 'paid' when 'processing' then 'paid' when 'done' then 'paid' when 'cancelled' then 'cancelled' else told((heard[4] ->> '$')) end as status_told,
+        told((heard[5] ->> '$')) as currency_told,
         cast(null as varchar) as placed_at_told,
         cast(null as varchar) as cancelled_at_told,
-        told((heard[7] ->> '$')) as total_told,
+        told((heard[6] ->> '$')) as total_told,
         cast(null as varchar) as tax_total_told,
         cast(null as varchar) as discount_total_told,
         cast(null as varchar) as shipping_total_told,
@@ -212,14 +212,14 @@ tryton_sales as (
         cast(null as varchar) as postcode_told,
         cast(null as varchar) as country_told,
         cast(null as varchar) as country_name_told,
-        told((heard[4] ->> '$')) as erp_number_told,
+        told((heard[7] ->> '$')) as erp_number_told,
         struct_pack(
-            number := heard[4] is not null,
-            status := heard[5] is not null,
-            currency := heard[6] is not null,
+            number := false,
+            status := heard[4] is not null,
+            currency := heard[5] is not null,
             placed_at := false,
             cancelled_at := false,
-            total := heard[7] is not null,
+            total := heard[6] is not null,
             tax_total := false,
             discount_total := false,
             shipping_total := false,
@@ -233,11 +233,11 @@ tryton_sales as (
             postcode := false,
             country := false,
             country_name := false,
-            erp_number := heard[4] is not null
+            erp_number := heard[7] is not null
         ) as said
     from (
         select
-            *, json_extract(payload, ['$.id', '$.reference', '$.write_date', '$.number', '$.state', '$.currency', '$.total_amount']) as heard,
+            *, json_extract(payload, ['$.id', '$.reference', '$.write_date', '$.state', '$.currency', '$.total_amount', '$.number']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_orders") }}
         where system = 'tryton' and stream = 'sales' and {{ in_batch("inbox_id") }}
