@@ -1,11 +1,13 @@
 """The programs that make up a running Concord and its sandbox: what each is for, its port, and what it waits for."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
+from pipelines import instance, launcher
 from resources import postgres, settings
 from resources.ports import answers
 from resources.processes import Program
@@ -56,20 +58,18 @@ def addresses(*, with_sandbox: bool) -> list[Address]:
 def concord() -> list[Planned]:
     """The programs that are Concord itself."""
     dagster, code = settings.port("DAGSTER", 13000), settings.port("CODE", 13001)
+    workspace = str(_workspace(code))
+    server = ("api", "grpc", "-h", "127.0.0.1", "-p", str(code), "-m", "pipelines.definitions", "-a", "defs")
     return [
         Planned(_module("door", "pipelines.webhooks", port=settings.port("DOOR", 18700)), needs_database=True),
-        Planned(_module("launcher", "pipelines.launcher"), needs_database=True),
+        Planned(_module("launcher", "pipelines.launcher", is_ready=launcher.path_of_socket().is_socket), needs_database=True),
+        Planned(_module("code-server", "dagster", *server, "--location-name", "concord", port=code), needs_database=True),
         Planned(
-            _dagster("code-server", "code-server", "start", "-h", "127.0.0.1", "-p", str(code), "-m", "pipelines.definitions", port=code),
-            needs_database=True,
+            _module("daemon", "pipelines.daemon", "run", "-w", workspace), after=("code-server",), needs_database=True
         ),
-        Planned(_module("daemon", "pipelines.daemon"), after=("code-server",), needs_database=True),
         Planned(
-            Program(
-                "webserver",
-                [sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(dagster)],
-                _HOME,
-                is_ready=partial(answers, dagster),
+            _module(
+                "webserver", "dagster_webserver", "-h", "127.0.0.1", "-p", str(dagster), "-w", workspace, port=dagster
             ),
             after=("code-server",),
             needs_database=True,
@@ -102,20 +102,29 @@ def sandbox(*, with_traffic: bool) -> list[Planned]:
     return planned
 
 
-_HOME: Mapping[str, str] = {"DAGSTER_HOME": str(settings.ROOT)}  # where dagster.yaml stands
+def _workspace(port: int) -> Path:
+    """Webserver and daemon ask one code server, so that the definitions are imported once for both."""
+    path = instance.home() / "workspace.yaml"
+    server = f"{{host: 127.0.0.1, port: {port}, location_name: concord}}"
+    path.write_text(f"load_from:\n  - grpc_server: {server}\n")
+    return path
 
 
-def _module(name: str, module: str, *arguments: str, port: int | None = None, is_step: bool = False) -> Program:
-    return Program(name, [sys.executable, "-m", module, *arguments], _HOME, _listens(port), is_step)
+def _module(
+    name: str,
+    module: str,
+    *arguments: str,
+    port: int | None = None,
+    is_ready: Callable[[], bool] | None = None,
+    is_step: bool = False,
+) -> Program:
+    probe = is_ready or (partial(answers, port) if port else _at_once)
+    return Program(name, [sys.executable, "-m", module, *arguments], is_ready=probe, is_step=is_step)
 
 
 def _sandbox(name: str, module: str, *arguments: str, port: int | None = None, is_step: bool = False) -> Program:
     return _module(name, f"resources.sandbox.{module}", *arguments, port=port, is_step=is_step)
 
 
-def _dagster(name: str, *arguments: str, port: int) -> Program:
-    return _module(name, "dagster", *arguments, port=port)
-
-
-def _listens(port: int | None) -> Callable[[], bool]:
-    return (lambda: True) if port is None else partial(answers, port)
+def _at_once() -> bool:
+    return True

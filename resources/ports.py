@@ -28,6 +28,8 @@ def answers(port: int) -> bool:
 def listener(port: int) -> str:
     """Who listens there, in words."""
     inodes = _listening_on(port)
+    if not inodes:
+        return "a connection of another program, which may end soon"
     for entry in Path("/proc").glob("[0-9]*/fd/*"):
         try:
             is_it = entry.readlink().name.removeprefix("socket:[").removesuffix("]") in inodes

@@ -15,7 +15,7 @@ BELOW = [
     ["pipelines.map_schema", "pipelines.expressions"],
     ["pipelines.codegen", "pipelines.connectors", "pipelines.map_places"],
 ]
-ABOVE = [["pipelines.runs"], ["pipelines.definitions"], ["pipelines.commands"]]
+ABOVE = [["pipelines.runs"], ["pipelines.definitions"], ["pipelines.programs"], ["pipelines.commands"]]
 LINT = "pipelines.map_lint"  # one neighbour in several files
 LINT_FILES = ("pipelines.map_lint", "pipelines.rules")
 LAZY = {

@@ -15,7 +15,7 @@ from types import FrameType
 import click
 from rich.console import Console
 
-from pipelines import programs
+from pipelines import instance, programs
 from pipelines.connectors import MissingSetting, connector_for
 from pipelines.figures import FlowFigures, Watch, plain, table_of
 from pipelines.map_lint import lint
@@ -57,6 +57,7 @@ def command(no_sandbox: bool, no_traffic: bool, rate: float | None, seed: int | 
         check_ports(addresses)
         the_map = load_map()
         check_map(the_map)
+        os.environ.update(instance.environment())
         if not no_sandbox:
             os.environ.update(sandbox_environment())
         check_settings(the_map)

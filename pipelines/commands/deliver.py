@@ -1,0 +1,29 @@
+"""Carries what is due to one destination in this process, as its run in Dagster does, and says what came of it."""
+
+import sys
+import uuid
+
+import click
+
+from pipelines import deliveries
+from pipelines.connectors import connector_for
+from pipelines.map_schema import load_map
+from resources import settings
+from resources.store import Store
+
+
+@click.command("deliver")
+@click.argument("system")
+def command(system: str) -> None:
+    """Deliver what is due to SYSTEM. Ends with 1 when something was parked or the system could not be reached."""
+    the_map, store = load_map(), Store(url=settings.database_url())
+    takers = sorted({d.system for _, flow in the_map.flows.values() if flow.to for d in the_map.destinations(flow)})
+    if system not in takers:
+        raise click.UsageError(f"nothing is delivered to {system!r}; the map delivers to {', '.join(takers)}")
+    connector = connector_for(the_map.systems[system])
+    run_id = f"concord-deliver-{uuid.uuid4()}"
+    report = deliveries.deliver(store, the_map, system, connector, run_id=run_id)
+    click.echo(report.sentence())
+    for parked in report.parked[1:]:
+        click.echo(parked.sentence)
+    sys.exit(0 if report.is_clean else 1)
