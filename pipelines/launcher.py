@@ -10,11 +10,11 @@ import importlib
 import json
 import logging
 import os
+import re
 import selectors
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,6 +40,7 @@ PRELOADED = (
     "dbt.adapters.duckdb.impl",
     "pandas",  # imported by duckdb at the first query otherwise
 )
+STARTED = re.compile(r"Started process for run \(pid: (\d+)\)")
 WATCHED = (
     "pipelines/**/*.py",
     "pipelines/**/*.yaml",
@@ -103,13 +104,22 @@ class WarmLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Whether the run's process lives; of runs that were launched by default only their time limit tells."""
-        worker = run.tags.get(WORKER)
+        """Whether the run's process lives."""
+        worker = run.tags.get(WORKER) or self._worker_told(run.run_id)
         if worker is None or is_alive(worker):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(
             WorkerStatus.FAILED, "its process is gone; nothing is lost: the next run goes on where it was"
         )
+
+    def _worker_told(self, run_id: str) -> str | None:
+        """The process of a run that was launched by default, as its first event tells it, and where it lives still."""
+        events = self._instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+        for event in events:
+            told = STARTED.search(event.message) or STARTED.search(event.user_message)
+            if told:
+                return worker_name(int(told[1])) if was_there(int(told[1]), event.timestamp) else f"{told[1]}@gone"
+        return None
 
 
 def path_of_socket() -> Path:
@@ -152,6 +162,15 @@ def is_alive(worker: str) -> bool:
         return False
 
 
+def was_there(pid: int, moment: float) -> bool:
+    """Whether a process with this id lives, and began before that moment."""
+    try:
+        ticks = int(_started_at(pid))
+    except (OSError, ValueError, IndexError):
+        return False
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK") <= moment + 1
+
+
 def _started_at(pid: int) -> str:
     state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     if state == "Z":
@@ -180,7 +199,9 @@ class WarmProcess:
             importlib.import_module(name)
         importlib.import_module(self.module).defs.get_repository_def().get_all_jobs()
         lake.prepare(settings.database_url(), settings.lake())
-        importlib.import_module("pipelines.models").manifest()
+        os.environ["DBT_STATIC_PARSER"] = "false"  # it has threads of its own, which a fork would wait for and not have
+        models = importlib.import_module("pipelines.models")
+        models.manifest(models.PROJECT)  # with the argument by which a run asks for it, so that it finds it
         gc.collect()
         gc.freeze()  # a collection in a child would touch every page, and copy it
 
@@ -196,7 +217,7 @@ class WarmProcess:
         with self._listening() as listener, selectors.DefaultSelector() as waiting:
             waiting.register(listener, selectors.EVENT_READ)
             waiting.register(wakened, selectors.EVENT_READ)
-            LOG.info("warm; %s threads; runs are forked from here", threading.active_count())
+            LOG.info("warm; runs are forked from here (%s threads)", len(os.listdir("/proc/self/task")))
             while not self.is_over:
                 for key, _ in waiting.select(timeout=60):
                     if key.fileobj is wakened:
