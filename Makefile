@@ -62,7 +62,7 @@ $(SET_UP): pyproject.toml .ci/constraints.txt
 	@echo "== installing $$(wc -l < .ci/constraints.txt) pinned packages into .venv (a minute or two, once)"
 	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --log .venv/set-up.log \
 		--constraint .ci/constraints.txt --editable '.[dev]' 2> .venv/set-up.err \
-		| while read -r word _; do case "$$word" in Collecting) printf .;; Installing) printf ' unpacking';; esac; done \
+		| while read -r word _; do case "$$word" in Collecting) printf .;; esac; done \
 		|| { echo; tail -n 5 .venv/set-up.err; echo "The packages could not be installed; see .venv/set-up.log and type the command again"; exit 1; }
 	@echo " done"
 	@touch $@

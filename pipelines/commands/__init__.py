@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from dotenv import load_dotenv
+
+from resources.settings import ROOT
 
 # Exceptions whose message is a sentence for a person, with the exit code: 1 what was looked at is wrong, 2 the command
 # could not do its work. By name, so that a verb never loads what only another one needs.
@@ -64,9 +67,9 @@ class Verbs(click.Group):
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as problem:
-            sentence, code = _for_a_person(problem)
-            if sentence is None:
+            if ctx.params["debug"]:
                 raise
+            sentence, code = _for_a_person(problem)
             raise Told(sentence, code) from problem
 
 
@@ -75,19 +78,28 @@ def _first_line(verb: str) -> str:
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
 
 
-def _for_a_person(problem: Exception) -> tuple[str | None, int]:
-    """The sentence and the exit code of an expected problem; (None, 0) for a fault of ours, which keeps its trace."""
+def _for_a_person(problem: Exception) -> tuple[str, int]:
+    """The sentence and the exit code of a problem; a fault of ours says how to see where it is."""
     kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(problem).__mro__}
     for kind in kinds & FOR_PEOPLE.keys():
-        return str(problem) or type(problem).__doc__, FOR_PEOPLE[kind]  # a docstring is the message of last resort
+        return str(problem) or str(type(problem).__doc__), FOR_PEOPLE[kind]  # the docstring, as a last resort
     if kinds & NO_DATABASE:
         reason = str(getattr(problem, "orig", None) or problem).strip().partition("\n")[0]
         return f"the database does not answer ({reason}); start it with `concord run`, or mend CONCORD_DATABASE_URL", 2
     if isinstance(problem, OSError) and problem.errno == errno.EADDRINUSE:
         return f"a port is in use ({problem}); stop what listens there, or set another CONCORD_<NAME>_PORT", 2
-    return None, 0
+    if "UndefinedTable" in type(getattr(problem, "orig", problem)).__name__:
+        return (
+            "the database is not prepared yet; `concord run` prepares it, and so does `python -m resources.migrate`",
+            2,
+        )
+    reason = " ".join(str(problem).split())[:300]
+    fault = f"this should not happen: {type(problem).__name__}: {reason}"
+    return f"{fault}. It is a fault of Concord: `concord --debug ...` shows where; tell whoever maintains it", 2
 
 
 @click.group(cls=Verbs, name="concord", context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
+@click.option("--debug", is_flag=True, help="Show where a problem came from, with its whole trace.")
+def main(debug: bool) -> None:
     """Keeps every commerce system of a merchant in agreement, and proves it daily."""
+    load_dotenv(ROOT / ".env")  # what is set in the environment wins
