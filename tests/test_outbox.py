@@ -288,6 +288,20 @@ def test_another_cause_or_another_word_of_a_person_asks_anew(store: Store) -> No
     assert want(store, row("A", asked="repair", caused_by_inbox_id=3)).born == 1
 
 
+def test_an_answered_ask_is_not_asked_again_when_everything_is_read_again(store: Store) -> None:
+    want(store, row("A"))
+    apply(store, "A")
+    ledger(store, "repair", "A")
+    assert want(store, row("A", asked="repair")).born == 1
+    apply(store, "A")
+    want(store, row("A", "shipped", caused_by_inbox_id=2))
+    apply(store, "A")
+    assert want(store, row("A", "shipped", asked="repair", caused_by_inbox_id=2)).born == 0
+    assert want(store, row("A", "refunded", asked="repair", caused_by_inbox_id=3)).births == [
+        Births(FLOW, "changed", None, 1)
+    ]
+
+
 def test_the_fourth_restore_in_a_day_is_a_persons_case(store: Store) -> None:
     want(store, row("A"))
     for cause in range(2, 5):

@@ -50,7 +50,8 @@ drop table if exists judged_now
 
 -- name: judge_wanted
 -- One row a wanted row, with the birth that follows from it. `last` is the newest version that still counts: neither
--- replaced, nor merely parked by a shadow that has ended.
+-- replaced, nor merely parked by a shadow that has ended. An ask is answered by a version that was born of it after the
+-- ledger's entry, or, where nobody wrote one, by a last version that the same message caused.
 create temp table judged_now on commit drop as
 with seen as (
     select wanted_now.*,
@@ -62,17 +63,18 @@ with seen as (
            last.remote_id as last_remote_id,
            last.parked_because as last_parked_because,
            last.payload is not distinct from wanted_now.payload and last.action = 'upsert' as is_same,
-           asked is not null and last.reason = asked and last.payload = wanted_now.payload and (
-               last.status = 'due'
-               or (
-                   last.caused_by_inbox_id is not distinct from wanted_now.caused_by_inbox_id
-                   and not exists (
-                       select from ledger
-                       where ledger.entity = :entity and ledger.key = wanted_now.key and ledger.happened_at > last.created_at
-                         and case asked when 'decision' then ledger.kind in ('decided', 'revoked')
-                                        else ledger.kind = asked end
+           asked is not null and (
+               (last.status = 'due' and last.reason = asked and last.payload = wanted_now.payload)
+               or case
+                   when said.asked_at is null then
+                       last.reason = asked and last.payload = wanted_now.payload
+                       and last.caused_by_inbox_id is not distinct from wanted_now.caused_by_inbox_id
+                   else exists (
+                       select from outbox as answer
+                       where answer.flow = wanted_now.flow and answer.key = wanted_now.key
+                         and answer.reason = asked and answer.created_at >= said.asked_at
                    )
-               )
+               end
            ) as is_answered,
            case when not is_wanted and last.version is not null then exists (
                select from outbox as sent
@@ -94,6 +96,13 @@ with seen as (
           and (wanted_now.mode = 'shadow' or status <> 'parked' or parked_because <> 'shadow')
         order by version desc limit 1
     ) as last on true
+    left join lateral (
+        select max(happened_at) as asked_at from ledger
+        where wanted_now.asked is not null and ledger.entity = :entity and ledger.key = wanted_now.key
+          and (ledger.flow is null or ledger.flow = wanted_now.flow)
+          and case wanted_now.asked when 'decision' then ledger.kind in ('decided', 'revoked')
+                                    else ledger.kind = wanted_now.asked end
+    ) as said on true
 ), judged as (
     select *,
            case
