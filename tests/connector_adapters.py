@@ -50,7 +50,12 @@ def _drop_into(place: Place) -> Mapping[str, Callable[[], object]]:
         (place.path / folder).mkdir(exist_ok=True)
 
     def put(name: str, content: str) -> Callable[[], object]:
-        return lambda: place.write(name.format(secrets.token_hex(4)), content.replace("{}", secrets.token_hex(4)))
+        def change() -> None:
+            place.write(name.format(secrets.token_hex(4)), content.replace("{}", secrets.token_hex(4)))
+
+        for _ in range(3):  # so that a poll has several pages
+            change()
+        return change
 
     return {
         "rows": put("in/{}.csv", "sku,count\n{},12.50\nMUG,3\n"),
