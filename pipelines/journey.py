@@ -10,7 +10,8 @@ from typing import Any
 
 import duckdb
 
-from pipelines.codegen import Facts, environment
+from pipelines.codegen import environment
+from pipelines.facts import Facts
 from pipelines.map_schema import IntegrationMap
 from resources import lake, settings
 from resources.store import Store

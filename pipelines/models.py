@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 
-from pipelines.codegen import Facts, fingerprint
+from pipelines.codegen import fingerprint
+from pipelines.facts import Facts
 from pipelines.map_schema import IntegrationMap
 from resources import lake, settings
 from resources.outbox import EnqueueReport, enqueue

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import duckdb
 
-from pipelines.codegen import Facts
+from pipelines.facts import Facts
 from pipelines.map_schema import IntegrationMap
 from resources import lake, settings
 from resources.store import Store, in_order, query

@@ -1,0 +1,433 @@
+"""What the templates ask about one entity of the map: its sources, owners, conditions, flows and proofs."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from pipelines.map_schema import Entity, EntityField, IntegrationMap, System
+from pipelines.spelling import Source, quoted
+
+DUCKDB_TYPES = {
+    "text": "varchar", "money": "decimal(38, 10)", "unit_price": "decimal(38, 10)", "number": "decimal(38, 10)",
+    "rate": "decimal(38, 10)", "quantity": "bigint", "integer": "bigint", "timestamp": "timestamptz", "date": "date",
+    "boolean": "boolean", "currency": "varchar", "country": "varchar", "postcode": "varchar", "email": "varchar",
+    "phone": "varchar",
+}  # fmt: skip
+
+CASTS = {
+    "text": "{0}", "money": "as_decimal({0})", "unit_price": "as_decimal({0})", "number": "as_decimal({0})",
+    "rate": "as_decimal({0})", "quantity": "as_whole({0})", "integer": "as_whole({0})",
+    "timestamp": "as_instant({0}, zone)", "date": "try_cast({0} as date)", "boolean": "as_boolean({0})",
+    "currency": "upper({0})", "country": "upper({0})", "postcode": "upper({0})", "email": "lower({0})", "phone": "{0}",
+}  # fmt: skip
+
+NOT_OF_ITS_TYPE = {
+    "money": ("{0} is null", "is not an amount of money"),
+    "unit_price": ("{0} is null", "is not a price with at most 10 decimals"),
+    "number": ("{0} is null", "is not a number"),
+    "rate": ("{0} is null", "is not a rate"),
+    "quantity": ("{0} is null", "is not a whole quantity"),
+    "integer": ("{0} is null", "is not a whole number"),
+    "timestamp": ("{0} is null", "is not a time"),
+    "date": ("{0} is null", "is not a date"),
+    "boolean": ("{0} is null", "is neither true nor false"),
+    "currency": ("currency_units is null", "is no ISO 4217 currency"),
+    "country": ("not is_country({0})", "is no ISO 3166 country"),
+    "email": ("not is_email({0})", "is no e-mail address"),
+    "phone": ("not is_phone({0})", "is no telephone number"),
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the templates ask about one entity of the map."""
+
+    the_map: IntegrationMap
+    entity: Entity
+
+    @property
+    def name(self) -> str:
+        return self.entity.entity
+
+    @property
+    def root(self) -> Entity:
+        return self.the_map.entities[self.entity.parent] if self.entity.parent else self.entity
+
+    @property
+    def root_key(self) -> list[str]:
+        return self.root.key
+
+    @property
+    def key(self) -> list[str]:
+        return self.entity.key
+
+    @property
+    def children(self) -> list["Facts"]:
+        return [Facts(self.the_map, child) for child in self.the_map.children(self.name)]
+
+    @cached_property
+    def sources(self) -> list[Source]:
+        return [
+            Source(system, name, stream, says, self.entity, stream.says.get(self.entity.parent or ""))
+            for system, name, stream, says in self.the_map.says(self.name)
+        ]
+
+    @property
+    def fields(self) -> dict[str, EntityField]:
+        return self.entity.fields
+
+    @property
+    def currency(self) -> str | None:
+        """The field that says in which currency the record's money is."""
+        return next((name for name, field in self.fields.items() if field.type == "currency"), None)
+
+    @property
+    def stream_names(self) -> list[str]:
+        """Every stream that speaks of the family, as system/stream."""
+        family = [self, *self.children]
+        return sorted({f"{s.system.system}/{s.stream_name}" for facts in family for s in facts.sources})
+
+    @property
+    def senders(self) -> list[System]:
+        return list({source.system.system: source.system for source in self.sources}.values())
+
+    @property
+    def has_references(self) -> bool:
+        return any(field.references for field in self.fields.values())
+
+    @property
+    def references(self) -> list[tuple[str, str, str]]:
+        """(entity of the family, field, entity that it must name) for everything that may have to wait."""
+        return [
+            (facts.name, name, field.references)
+            for facts in [self, *self.children]
+            for name, field in facts.fields.items()
+            if field.references
+        ]
+
+    def child_named(self, name: str) -> "Facts":
+        return Facts(self.the_map, self.the_map.entities[name])
+
+    @property
+    def complete_streams(self) -> list[Source]:
+        return [source for source in self.sources if source.stream.complete]
+
+    @property
+    def owning_systems(self) -> list[str]:
+        """The systems that may own any field of the family."""
+        family = [self, *self.children]
+        return list(dict.fromkeys(name for facts in family for field in facts.fields for name in facts.owners(field)))
+
+    @property
+    def existence_condition(self) -> str:
+        """The condition on a sender under which its word on the record's existence counts."""
+        owners = self.entity.exists.owner if self.entity.exists else []
+        return "(" + (" or ".join(self.owner_condition(owner) for owner in owners) or "false") + ")"
+
+    def originates_in(self, out: "OutboundFlow") -> bool:
+        """Whether records of this entity begin in the role to which the flow delivers."""
+        return any(system.system in self.originators() for system in self.the_map.destinations(out.flow))
+
+    def sql_type(self, field: EntityField) -> str:
+        return "varchar" if field.ladder else DUCKDB_TYPES[str(field.type)]
+
+    def cast(self, name: str) -> str:
+        field = self.fields[name]
+        return f"{name}_told" if field.ladder else CASTS[str(field.type)].format(f"{name}_told")
+
+    def owners(self, name: str) -> list[str]:
+        """The systems that may own the field."""
+        systems: list[str] = []
+        for owner in self.fields[name].owner:
+            if owner == "location":
+                systems += [system.system for system in self.the_map.systems.values() if system.locations]
+            else:
+                systems += [system.system for system in self.the_map.systems_named(owner)]
+        return [name for name in dict.fromkeys(systems) if any(s.system.system == name for s in self.sources)]
+
+    def originators(self) -> list[str]:
+        facts = Facts(self.the_map, self.root)
+        return list(dict.fromkeys(s.system.system for s in facts.sources if s.says.originates != "false"))
+
+    def owner_condition(self, owner: str) -> str:
+        """The condition on a message's sender under which it may set a field of this owner."""
+        if owner == "location":
+            whose = " ".join(
+                f"when {quoted(place)} then {quoted(system.system)}"
+                for system in self.the_map.systems.values()
+                for place in system.locations
+            )
+            return f"system = case location {whose} end"
+        if owner in self.the_map.systems:
+            return f"system = {quoted(owner)}"
+        names = [system.system for system in self.the_map.systems_named(owner)]
+        mine = [name for name in names if name in self.originators()]
+        if mine:  # a role: the record's own origin among it, so that two of a role never fight
+            everyone = set(self.originators()) <= set(names)
+            return (
+                "system = origin_system" if everyone else f"system = origin_system and system in ({self.listed(names)})"
+            )
+        return f"system in ({self.listed(names)})"
+
+    def conditions(self, name: str) -> list[str]:
+        return [self.owner_condition(owner) for owner in self.fields[name].owner if owner != "us"]
+
+    def any_owner(self, name: str) -> str:
+        conditions = self.conditions(name)
+        return conditions[0] if len(conditions) == 1 else "(" + " or ".join(f"({c})" for c in conditions) + ")"
+
+    def settle(self, name: str) -> str:
+        """The call of the field's `resolve` macro."""
+        field = self.fields[name]
+        if field.resolve == "furthest":
+            ladder = "[" + ", ".join(quoted(word) for word in field.ladder or []) + "]"
+            return f'{{{{ furthest("{name}", owner="{self.any_owner(name)}", ladder="{ladder}") }}}}'
+        calls = [f'{{{{ {field.resolve}("{name}", owner="{condition}") }}}}' for condition in self.conditions(name)]
+        return calls[0] if len(calls) == 1 else "coalesce(" + ", ".join(calls) + ")"
+
+    def winner(self, name: str) -> str:
+        """The call that names the message which set the field."""
+        field = self.fields[name]
+        by = "order_key"
+        if field.resolve == "furthest":
+            ladder = "[" + ", ".join(quoted(word) for word in field.ladder or []) + "]"
+            by = f"(list_position({ladder}, {name}), order_key)"
+        calls = [f'{{{{ winner_of("{name}", owner="{c}", by="{by}") }}}}' for c in self.conditions(name)]
+        return calls[0] if len(calls) == 1 else "coalesce(" + ", ".join(calls) + ")"
+
+    def travelling(self, name: str, prefix: str = "") -> str:
+        """The field as it travels: money and quantities as text, times in UTC."""
+        kind, column = self.fields[name].type, prefix + name
+        if kind in ("money", "unit_price", "number", "rate"):
+            return f"as_travelling({column})"
+        if kind in ("quantity", "integer", "boolean"):
+            return f"cast({column} as varchar)"
+        if kind == "timestamp":
+            return f"strftime({column}, '%Y-%m-%dT%H:%M:%S.%fZ')"
+        return column
+
+    def not_of_its_type(self, name: str) -> tuple[str, str] | None:
+        """(condition, reason) under which a told value is not of the field's type."""
+        field = self.fields[name]
+        if field.ladder:
+            return f"{name} not in ({self.listed(field.ladder)})", "is no status that the map knows"
+        if field.type == "postcode" and "country" in self.fields:
+            return f"not fits_country({name}, country)", "is no postcode of its country"
+        found = NOT_OF_ITS_TYPE.get(str(field.type))
+        return (found[0].format(name), found[1]) if found else None
+
+    def listed(self, words: list[str]) -> str:
+        return ", ".join(quoted(word) for word in words)
+
+    @property
+    def outbound(self) -> dict[str, "OutboundFlow"]:
+        return {name: OutboundFlow(self, name) for name, flow in self.entity.flows.items() if flow.to}
+
+    @property
+    def guarded(self) -> list[tuple[str, str, str]]:
+        """(field, system, on_foreign_write) for each field that a system takes, tells again, and must not change."""
+        return [
+            (name, system.system, field.on_foreign_write)
+            for name, field in self.fields.items()
+            if field.on_foreign_write != "ignore"
+            for system in self.the_map.systems.values()
+            if name in system.takes.get(self.name, [])
+            and any(name in s.says.fields and s.system.system == system.system for s in self.sources)
+            and system.system not in self.owners(name)
+        ]
+
+    @property
+    def reconciliations(self) -> dict[str, "Proof"]:
+        return {name: Proof(self, name) for name in self.entity.reconcile}
+
+    @property
+    def steward(self) -> str:
+        """Who answers for the entity: the steward of its most important flow."""
+        flows = sorted(self.root.flows.values(), key=lambda flow: flow.tier)
+        return flows[0].steward if flows else self.senders[0].steward
+
+    @property
+    def models(self) -> list["Model"]:
+        """The generated models of this entity, described."""
+        name, entity = self.name, self.entity
+        columns = [
+            Column(field_name, describe(field), ["not_null"] if field.required and not entity.parent else [])
+            for field_name, field in self.fields.items()
+        ]
+        keys = [Column(key, "The record's key in every system.", ["not_null"]) for key in self.key]
+        if len(self.key) == 1 and not entity.parent:
+            keys[0] = Column(self.key[0], "The record's one key, the same in every system.", ["not_null", "unique"])
+        models = [Model(name, entity.meaning, self.steward, [*keys, *columns])]
+        if self.sources:
+            told = f"Messages about {name} in our words, cast to their types and held against the data contract."
+            models.append(Model(f"stg_{name}", told, self.steward, []))
+        if entity.parent:
+            return models
+        once = [Column("inbox_id", "The message.", ["not_null", "unique"])]
+        if self.sources:
+            models += [
+                Model(f"landing_{name}", f"Messages that speak of {name}, as they were kept.", self.steward, once),
+                Model(f"{name}_verdicts", "The books: what became of each message.", self.steward, once),
+                Model(
+                    f"{name}_quarantine", "What broke the data contract, why, and what to do next.", self.steward, []
+                ),
+            ]
+        models += [
+            Model(f"ledger_{name}", f"What couriers and people did with {name}.", self.steward, []),
+            Model(f"touched_{name}", f"The {name} that the last run settled.", self.steward, []),
+        ]
+        if self.guarded:
+            models.append(
+                Model(f"{name}_conflicts", "Fields that a system changed without owning them.", self.steward, [])
+            )
+        if self.outbound:
+            models.append(Model(f"wanted_{name}", "What each destination should now hold.", self.steward, []))
+        if entity.reconcile:
+            models += [
+                Model(f"snapshots_{name}", "What each system held when it was last looked at.", self.steward, []),
+                Model(
+                    f"reconcile_{name}",
+                    "Where two systems disagree, with who answers and what to do.",
+                    self.steward,
+                    [],
+                ),
+            ]
+        return models
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    description: str
+    tests: list[str]
+
+
+@dataclass(frozen=True)
+class Model:
+    name: str
+    description: str
+    steward: str
+    columns: list[Column]
+
+
+def describe(field: EntityField) -> str:
+    """A field in one sentence: what it means, of which type it is, and who owns it."""
+    kind = " → ".join(field.ladder) if field.ladder else str(field.type)
+    owned = f"{kind}, owned by {' then '.join(field.owner)}"
+    return f"{field.meaning} ({owned})" if field.meaning else owned
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a reconciliation."""
+
+    name: str
+    systems: list[str]
+    is_us: bool
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One reconciliation, as its template sees it."""
+
+    facts: Facts
+    name: str
+
+    @property
+    def told(self):
+        return self.facts.entity.reconcile[self.name]
+
+    @property
+    def fields(self) -> dict[str, float | str]:
+        return self.told.fields
+
+    @property
+    def when(self) -> str | None:
+        return self.told.when
+
+    @property
+    def steward(self) -> str:
+        return self.told.steward
+
+    @property
+    def within(self) -> int:
+        """Seconds in which a difference is late, not wrong: the map's word, or the slowest promise of a flow between."""
+        lags = [flow.max_lag for flow in self.facts.entity.flows.values() if flow.to]
+        return self.told.within or max(lags, default=0)
+
+    @property
+    def sides(self) -> list[Side]:
+        return [
+            Side(
+                "us" if name == "us" else name, [s.system for s in self.facts.the_map.systems_named(name)], name == "us"
+            )
+            for name in self.told.between
+        ]
+
+    @property
+    def destinations(self) -> list[str]:
+        return [system for side in self.sides for system in side.systems]
+
+    def flow_to(self, side: Side) -> str | None:
+        for name, flow in self.facts.entity.flows.items():
+            if flow.to and {s.system for s in self.facts.the_map.destinations(flow)} & set(side.systems):
+                return name
+        return None
+
+    @property
+    def flow_to_one(self) -> str | None:
+        return self.flow_to(self.sides[0])
+
+    @property
+    def flow_to_other(self) -> str | None:
+        return self.flow_to(self.sides[1])
+
+    def when_of(self, table: str) -> str:
+        """The condition with every field named as a column of that table."""
+        names = "|".join(self.facts.fields)
+        return re.sub(rf"\b({names})\b", rf"{table}.\1", self.told.when or "true")
+
+
+@dataclass(frozen=True)
+class OutboundFlow:
+    """One flow out, as the template of wanted rows sees it."""
+
+    facts: Facts
+    name: str
+
+    @property
+    def flow(self):
+        return self.facts.entity.flows[self.name]
+
+    @property
+    def takers(self) -> list[str]:
+        """The destinations that take this entity."""
+        return [s.system for s in self.facts.the_map.destinations(self.flow) if self.facts.name in s.takes]
+
+    @property
+    def by_role(self) -> bool:
+        return self.flow.to not in self.facts.the_map.systems
+
+    @property
+    def action_on_leave(self) -> str:
+        exists = self.facts.entity.exists
+        return self.flow.on_leave or (exists.on_delete if exists else "ignore")
+
+    @property
+    def referenced(self) -> tuple[str, Facts] | None:
+        """(field, entity) through which a record finds the system of a role that its order began in."""
+        for name, field in self.facts.fields.items():
+            if field.references:
+                target = Facts(self.facts.the_map, self.facts.the_map.entities[field.references])
+                if target.originators():
+                    return name, target
+        return None
+
+    @property
+    def reference_name(self) -> str:
+        """What a referenced record is called in a payload: order, for the field order_number."""
+        return re.sub("_(number|id|key)$", "", self.referenced[0]) if self.referenced else ""
+
+    def travelling_of(self, field: str) -> str:
+        """The field of a record as it travels."""
+        return self.facts.travelling(field, "records.")

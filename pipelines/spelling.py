@@ -1,0 +1,108 @@
+"""How a stream spells an entity: the places that its expressions look up, and whether a message speaks of them at all."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from pipelines.map_schema import Entity, Says, Stream, System
+
+PLACE = re.compile(r"\b(payload|item)\s*(->>?)\s*'(\$[^']*)'")  # where a spelling looks something up
+
+
+def quoted(text: str) -> str:
+    """The text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+class Hoist:
+    """Collects the places that a stream's spellings look up, so that each body is parsed once and not once a field."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, list[str]] = {"payload": [], "item": []}
+
+    def __call__(self, expression: str) -> str:
+        """The expression with every look-up replaced by its position in what was heard."""
+        return PLACE.sub(lambda m: self._heard(m[1], m[2], m[3]), expression)
+
+    def is_said(self, expression: str, absent_is_null: bool) -> str:
+        """The condition under which the message speaks of the expression's places at all."""
+        places = [(m[1], m[3]) for m in PLACE.finditer(expression)]
+        if not places or absent_is_null:
+            return "true"
+        return " or ".join(dict.fromkeys(self._mentioned(scope, path) for scope, path in places))
+
+    def _mentioned(self, scope: str, path: str) -> str:
+        mentioned = f"{self._position(scope, path)} is not null"
+        parent = re.match(r"(\$\.\w+)\.", path)
+        if parent:  # a parent that is null says that its children are
+            mentioned += f" or {self._position(scope, parent[1])} = 'null'"
+        return mentioned
+
+    def _heard(self, scope: str, arrow: str, path: str) -> str:
+        position = self._position(scope, path)
+        return f"({position} ->> '$')" if arrow == "->>" else position
+
+    def _position(self, scope: str, path: str) -> str:
+        places = self.places[scope]
+        if path not in places:
+            places.append(path)
+        return f"{'heard' if scope == 'payload' else 'item_heard'}[{places.index(path) + 1}]"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One stream that speaks of one entity, as the templates see it."""
+
+    system: System
+    stream_name: str
+    stream: Stream
+    says: Says
+    entity: Entity
+    parent_says: Says | None
+
+    @cached_property
+    def hoist(self) -> Hoist:
+        hoist = Hoist()
+        for expression in [self.remote_id, *self.says.key, self.says.originates, self.occurred_at or ""]:
+            hoist(expression)
+        for expression in [self.says.unfold or "", self.says.line or "", *self.says.fields.values()]:
+            hoist(expression)
+            hoist.is_said(expression, False)
+        return hoist
+
+    @property
+    def name(self) -> str:
+        return f"{self.system.system}_{self.stream_name}"
+
+    @property
+    def remote_id(self) -> str:
+        return self.stream.remote_id
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether the stream also tells which lines exist."""
+        return any(says.unfold for says in self.stream.says.values())
+
+    @property
+    def occurred_at(self) -> str | None:
+        if self.stream.occurred_at:
+            return self.stream.occurred_at
+        return "as_of" if self.stream.file and self.stream.file.as_of else None
+
+    def told(self, field: str) -> str:
+        """The field's text in our words."""
+        expression = self.says.fields.get(field)
+        if expression is None:
+            return "cast(null as varchar)"
+        text = f"told({self.hoist(expression)})"
+        words = self.says.words.get(field)
+        if not words:
+            return text
+        ours = " ".join(f"when {quoted(theirs)} then {quoted(word)}" for theirs, word in words.items())
+        return f"case {text} {ours} else {text} end"
+
+    def is_said(self, field: str) -> str:
+        expression = self.says.fields.get(field)
+        if expression is None:
+            return "false"
+        return self.hoist.is_said(expression, self.stream.absent == "null")
