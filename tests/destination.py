@@ -1,6 +1,7 @@
 """A destination for the tests: a real HTTP server that can misbehave in every way we know, and the connector that speaks to it."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -42,20 +43,26 @@ class Destination:
         self.slowness = 0.0  # seconds per batch
         self.lateness = 1.0  # seconds that a late answer takes
         self.server: ThreadingHTTPServer | None = None
+        self.place: socket.socket | None = None  # the port, kept while nobody listens on it
         self.port = 0
 
     def start(self) -> None:
+        if self.place:
+            self.place.close()
         self.server = ThreadingHTTPServer(("127.0.0.1", self.port), handler_of(self))
         self.server.daemon_threads = True
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
-        """Be down: nobody listens on the port."""
+        """Be down: nobody listens on the port, and nobody else can take it."""
         if self.server:
             self.server.shutdown()
             self.server.server_close()
             self.server = None
+            self.place = socket.socket()
+            self.place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.place.bind(("127.0.0.1", self.port))
 
     @property
     def url(self) -> str:
@@ -137,6 +144,8 @@ def running_destination() -> Iterator[Destination]:
         yield destination
     finally:
         destination.stop()
+        if destination.place:
+            destination.place.close()
 
 
 class HttpDestination(Connector):
