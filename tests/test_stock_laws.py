@@ -83,6 +83,15 @@ def law_a_later_count_replaces_an_earlier_one_however_they_arrive(world: World, 
     assert world.row(f"select on_hand from stock where sku = '{sku}'")["on_hand"] == 4
 
 
+def law_a_corrected_file_for_the_same_time_wins(world: World, n: int) -> Steps:
+    for attempt, quantity in enumerate(("9", "6", "8")):
+        told = {"Artikel": f"C{n}", "Lager": "HH", "Bestand": quantity}
+        world.say("warehouse", "stock_counts", told, by="file", file_name="counts/stock_20261120T0900.csv",
+                  file_occurrence=f"corrected-{attempt}", row_number=1)  # fmt: skip
+        yield
+    assert world.row(f"select on_hand from stock where sku = 'C{n}'")["on_hand"] == 8
+
+
 def law_a_quantity_that_is_not_whole_keeps_the_last_count(world: World, n: int) -> Steps:
     sku = f"S{n}"
     world.products(sku)

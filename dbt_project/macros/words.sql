@@ -21,8 +21,10 @@ create or replace macro memory.main.has_offset(value) as regexp_matches(value, '
 create or replace macro memory.main.has_zone_mark(value) as regexp_matches(value, ':[0-9.]+ ?(Z|[+-][0-9:]+)$');
 create or replace macro memory.main.as_instant(value, zone) as case when has_offset(value) and has_zone_mark(value) then try_cast(value as timestamptz) when not has_zone_mark(value) then timezone(zone, try_cast(value as timestamp)) end;
 
--- Newest wins; equal times are settled by the body, so every order of arrival settles the same way.
-create or replace macro memory.main.order_key_of(moment, body_hash) as cast(epoch_us(moment) as hugeint) * 1152921504606846976 + cast('0x' || left(body_hash, 15) as bigint);
+-- Newest wins. Equal times of a trusted clock are settled by the body, so that every order of arrival settles the same way;
+-- a file that is sent again for the same time is a correction, so there the later arrival wins.
+create or replace macro memory.main.tie_of_body(body_hash) as cast('0x' || left(body_hash, 15) as bigint);
+create or replace macro memory.main.order_key_of(moment, tie) as cast(epoch_us(moment) as hugeint) * 1152921504606846976 + tie;
 
 create or replace macro memory.main.is_boolean(value) as lower(value) in ('true', 'false', '1', '0', 'yes', 'no', 't', 'f');
 create or replace macro memory.main.as_boolean(value) as try_cast(case lower(value) when 'yes' then 'true' when 'no' then 'false' else lower(value) end as boolean);

@@ -9,14 +9,16 @@
 with
 <% if e.key | length == 1 %>
 messages as (
-    select stg.* exclude (<< key >>), coalesce(links.key, stg.<< key >>) as << key >>, coalesce(links.by_whom, '') = 'courier' as is_ours
+    select
+        stg.* exclude (<< key >>) replace (cast(stg.order_key as hugeint) as order_key),  -- compared twice as fast
+        coalesce(links.key, stg.<< key >>) as << key >>, coalesce(links.by_whom, '') = 'courier' as is_ours
     from {{ ref("stg_<< e.name >>") }} as stg
     left join {{ links("<< e.name >>") }} as links using (system, remote_id)
     where coalesce(links.key, stg.<< key >>) in (select << key >> from {{ ref("touched_<< e.name >>") }})
 ),
 <% else %>
 messages as (
-    select stg.*, false as is_ours
+    select stg.* replace (cast(stg.order_key as hugeint) as order_key), false as is_ours
     from {{ ref("stg_<< e.name >>") }} as stg
     semi join {{ ref("touched_<< e.name >>") }} using (<< key >>)
 ),
@@ -39,7 +41,7 @@ settled as (
 <% for name in e.fields if "us" not in e.fields[name].owner %>
         << e.settle(name) >> as << name >>,
 <% endfor %>
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where << e.existence_condition >>) as deleted_at,
+        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and << e.existence_condition >>) as deleted_at,
 <% if e.children %>
         arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system) as lines_inbox_id,
 <% endif %>
@@ -50,7 +52,7 @@ settled as (
 <% if e.children %>
             arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system),
 <% endif %>
-            arg_max(inbox_id, order_key) filter (where is_deletion and << e.existence_condition >>)
+            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and << e.existence_condition >>)
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(

@@ -23,7 +23,7 @@ winners as (
 <% if e.children %>
         struct_pack(field := 'lines', inbox_id := arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system)),
 <% endif %>
-        struct_pack(field := 'deleted_at', inbox_id := arg_max(inbox_id, order_key) filter (where is_deletion and << e.existence_condition >>))
+        struct_pack(field := 'deleted_at', inbox_id := arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and << e.existence_condition >>))
     ], recursive := true)
     from messages, origins
 )

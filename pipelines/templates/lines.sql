@@ -16,7 +16,7 @@ with parents as (
 messages as (
     select
         lines.* exclude (<< parent_key >>), parents.<< parent_key >>, parents.origin_system,
-        parent_messages.order_key, parent_messages.is_rejected, parent_messages.occurred_at,
+        cast(parent_messages.order_key as hugeint) as order_key, parent_messages.is_rejected, parent_messages.occurred_at,
         lines.inbox_id = parents.lines_inbox_id as is_current
     from {{ ref("stg_<< e.name >>") }} as lines
     join {{ ref("stg_<< e.root.entity >>") }} as parent_messages using (inbox_id)

@@ -32,7 +32,7 @@ with
 <% endif %>
 <% endfor %>
 <% else %>
-        arrived_by, file_name, row_number, body_hash,
+        arrived_by, file_name, row_number, << "inbox_id" if source.system.clock == "file" else "tie_of_body(body_hash)" >> as tie,
         told(<< hoist(source.remote_id) >>) as remote_id,
 <% for column in e.key %>
         told(<< hoist(source.says.key[loop.index0]) >>) as << column >>,
@@ -152,6 +152,7 @@ rejections as (
                 when has_clock and occurred_at_told is null then 'the message does not say when it happened'
                 when occurred_at is null then '«' || occurred_at_told || '» is not a time'
                 when occurred_at > received_at + interval 5 minutes then '«' || occurred_at_told || '» lies in the future'
+                when occurred_at < timestamptz '1970-01-01' then '«' || occurred_at_told || '» lies before 1970'
             end,
 <% if e.currency %>
             'currency ' || broken.<< e.currency >>,
@@ -197,7 +198,10 @@ from judged
 <% for column in e.key %>
     << column >>,
 <% endfor %>
-    occurred_at, order_key_of(occurred_at, body_hash) as order_key,
+    -- A time that cannot be says nothing of the message's place among others.
+    occurred_at, if(
+        occurred_at between timestamptz '1970-01-01' and received_at + interval 5 minutes, order_key_of(occurred_at, body_hash, inbox_id), null
+    ) as order_key,
     may_originate, is_deletion, tells_lines,
 <% for name in e.fields %>
     << name >>,

@@ -48,4 +48,9 @@ having max(occurred_at) < (
     )
 )
 <% endfor %>
+{% if var("goes_on") %}
+union
+-- What a build that did not end was settling: why it did may not be seen any more.
+select << key >> from {{ previous("touched_<< e.name >>", columns="<< key >>") }}
+{% endif %}
 <% endif %>

@@ -7,7 +7,9 @@
 
 with
 messages as (
-    select stg.* exclude (fulfilment_number), coalesce(links.key, stg.fulfilment_number) as fulfilment_number, coalesce(links.by_whom, '') = 'courier' as is_ours
+    select
+        stg.* exclude (fulfilment_number) replace (cast(stg.order_key as hugeint) as order_key),  -- compared twice as fast
+        coalesce(links.key, stg.fulfilment_number) as fulfilment_number, coalesce(links.by_whom, '') = 'courier' as is_ours
     from {{ ref("stg_fulfilments") }} as stg
     left join {{ links("fulfilments") }} as links using (system, remote_id)
     where coalesce(links.key, stg.fulfilment_number) in (select fulfilment_number from {{ ref("touched_fulfilments") }})
@@ -32,7 +34,7 @@ settled as (
         coalesce({{ latest("tracking_number", owner="system = origin_system and system in ('warehouse')") }}, {{ latest("tracking_number", owner="system = origin_system and system in ('tryton')") }}) as tracking_number,
         coalesce({{ latest("carrier", owner="system = origin_system and system in ('warehouse')") }}, {{ latest("carrier", owner="system = origin_system and system in ('tryton')") }}) as carrier,
         coalesce({{ latest("shipped_at", owner="system = origin_system and system in ('warehouse')") }}, {{ latest("shipped_at", owner="system = origin_system and system in ('tryton')") }}) as shipped_at,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where (system = origin_system and system in ('warehouse') or system = origin_system and system in ('tryton'))) as deleted_at,
+        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = origin_system and system in ('warehouse') or system = origin_system and system in ('tryton'))) as deleted_at,
         arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system) as lines_inbox_id,
         list_distinct([
             coalesce({{ winner_of("order_number", owner="system = origin_system and system in ('warehouse')", by="order_key") }}, {{ winner_of("order_number", owner="system = origin_system and system in ('tryton')", by="order_key") }}),
@@ -41,7 +43,7 @@ settled as (
             coalesce({{ winner_of("carrier", owner="system = origin_system and system in ('warehouse')", by="order_key") }}, {{ winner_of("carrier", owner="system = origin_system and system in ('tryton')", by="order_key") }}),
             coalesce({{ winner_of("shipped_at", owner="system = origin_system and system in ('warehouse')", by="order_key") }}, {{ winner_of("shipped_at", owner="system = origin_system and system in ('tryton')", by="order_key") }}),
             arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system),
-            arg_max(inbox_id, order_key) filter (where is_deletion and (system = origin_system and system in ('warehouse') or system = origin_system and system in ('tryton')))
+            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = origin_system and system in ('warehouse') or system = origin_system and system in ('tryton')))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(

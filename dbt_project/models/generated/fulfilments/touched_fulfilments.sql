@@ -22,3 +22,8 @@ union
 -- What waited for one of orders and may now go on.
 select fulfilment_number from {{ previous("fulfilments", columns="fulfilment_number, order_number, is_order_number_known") }}
 where not is_order_number_known and order_number in (select order_number from {{ ref("orders") }})
+{% if var("goes_on") %}
+union
+-- What a build that did not end was settling: why it did may not be seen any more.
+select fulfilment_number from {{ previous("touched_fulfilments", columns="fulfilment_number") }}
+{% endif %}

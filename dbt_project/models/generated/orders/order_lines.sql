@@ -14,7 +14,7 @@ with parents as (
 messages as (
     select
         lines.* exclude (order_number), parents.order_number, parents.origin_system,
-        parent_messages.order_key, parent_messages.is_rejected, parent_messages.occurred_at,
+        cast(parent_messages.order_key as hugeint) as order_key, parent_messages.is_rejected, parent_messages.occurred_at,
         lines.inbox_id = parents.lines_inbox_id as is_current
     from {{ ref("stg_order_lines") }} as lines
     join {{ ref("stg_orders") }} as parent_messages using (inbox_id)

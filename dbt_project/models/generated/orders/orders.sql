@@ -7,7 +7,9 @@
 
 with
 messages as (
-    select stg.* exclude (order_number), coalesce(links.key, stg.order_number) as order_number, coalesce(links.by_whom, '') = 'courier' as is_ours
+    select
+        stg.* exclude (order_number) replace (cast(stg.order_key as hugeint) as order_key),  -- compared twice as fast
+        coalesce(links.key, stg.order_number) as order_number, coalesce(links.by_whom, '') = 'courier' as is_ours
     from {{ ref("stg_orders") }} as stg
     left join {{ links("orders") }} as links using (system, remote_id)
     where coalesce(links.key, stg.order_number) in (select order_number from {{ ref("touched_orders") }})
@@ -47,7 +49,7 @@ settled as (
         {{ latest("country", owner="system = origin_system") }} as country,
         {{ latest("country_name", owner="system = origin_system") }} as country_name,
         {{ latest("erp_number", owner="system in ('tryton')") }} as erp_number,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where (system = origin_system)) as deleted_at,
+        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = origin_system)) as deleted_at,
         arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system) as lines_inbox_id,
         list_distinct([
             {{ winner_of("number", owner="system = origin_system", by="order_key") }},
@@ -71,7 +73,7 @@ settled as (
             {{ winner_of("country_name", owner="system = origin_system", by="order_key") }},
             {{ winner_of("erp_number", owner="system in ('tryton')", by="order_key") }},
             arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system),
-            arg_max(inbox_id, order_key) filter (where is_deletion and (system = origin_system))
+            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = origin_system))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(

@@ -6,7 +6,7 @@ with
 shopify_orders as (
     select
         inbox_id, system, stream, received_at, 'UTC' as zone,
-        arrived_by, file_name, row_number, body_hash,
+        arrived_by, file_name, row_number, tie_of_body(body_hash) as tie,
         told((heard[1] ->> '$')) as remote_id,
         told('SHOP-' || ((heard[1] ->> '$'))) as order_number,
         told((heard[2] ->> '$')) as occurred_at_told, true as has_clock,
@@ -66,7 +66,7 @@ shopify_orders as (
 shopify_orders_deleted as (
     select
         inbox_id, system, stream, received_at, 'UTC' as zone,
-        arrived_by, file_name, row_number, body_hash,
+        arrived_by, file_name, row_number, tie_of_body(body_hash) as tie,
         told((heard[1] ->> '$')) as remote_id,
         told('SHOP-' || ((heard[1] ->> '$'))) as order_number,
         cast(null as varchar) as occurred_at_told, false as has_clock,
@@ -126,7 +126,7 @@ shopify_orders_deleted as (
 shopify_orders_read as (
     select
         inbox_id, system, stream, received_at, 'UTC' as zone,
-        arrived_by, file_name, row_number, body_hash,
+        arrived_by, file_name, row_number, tie_of_body(body_hash) as tie,
         told(remote_id) as remote_id,
         told('SHOP-' || regexp_extract((heard[1] ->> '$'), '\d+$')) as order_number,
         told((heard[2] ->> '$')) as occurred_at_told, true as has_clock,
@@ -186,7 +186,7 @@ shopify_orders_read as (
 tryton_sales as (
     select
         inbox_id, system, stream, received_at, 'UTC' as zone,
-        arrived_by, file_name, row_number, body_hash,
+        arrived_by, file_name, row_number, tie_of_body(body_hash) as tie,
         told((heard[1] ->> '$')) as remote_id,
         told((heard[2] ->> '$')) as order_number,
         told((heard[3] ->> '$')) as occurred_at_told, true as has_clock,
@@ -246,7 +246,7 @@ tryton_sales as (
 wholesale_order_files as (
     select
         inbox_id, system, stream, received_at, 'Europe/London' as zone,
-        arrived_by, file_name, row_number, body_hash,
+        arrived_by, file_name, row_number, inbox_id as tie,
         told((heard[1] ->> '$')) as remote_id,
         told('WHOLE-' || ((heard[1] ->> '$'))) as order_number,
         told(as_of) as occurred_at_told, true as has_clock,
@@ -440,6 +440,7 @@ rejections as (
                 when has_clock and occurred_at_told is null then 'the message does not say when it happened'
                 when occurred_at is null then '«' || occurred_at_told || '» is not a time'
                 when occurred_at > received_at + interval 5 minutes then '«' || occurred_at_told || '» lies in the future'
+                when occurred_at < timestamptz '1970-01-01' then '«' || occurred_at_told || '» lies before 1970'
             end,
             'currency ' || broken.currency,
             null
@@ -454,7 +455,10 @@ select
     inbox_id, system, stream, received_at,
     arrived_by, file_name, row_number, remote_id,
     order_number,
-    occurred_at, order_key_of(occurred_at, body_hash) as order_key,
+    -- A time that cannot be says nothing of the message's place among others.
+    occurred_at, if(
+        occurred_at between timestamptz '1970-01-01' and received_at + interval 5 minutes, order_key_of(occurred_at, body_hash, inbox_id), null
+    ) as order_key,
     may_originate, is_deletion, tells_lines,
     number,
     status,

@@ -22,3 +22,8 @@ union
 -- What waited for one of products and may now go on.
 select order_number from {{ previous("order_lines", columns="order_number, sku, is_sku_known") }}
 where not is_sku_known and sku in (select sku from {{ ref("products") }})
+{% if var("goes_on") %}
+union
+-- What a build that did not end was settling: why it did may not be seen any more.
+select order_number from {{ previous("touched_orders", columns="order_number") }}
+{% endif %}

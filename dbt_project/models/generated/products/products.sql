@@ -7,7 +7,9 @@
 
 with
 messages as (
-    select stg.* exclude (sku), coalesce(links.key, stg.sku) as sku, coalesce(links.by_whom, '') = 'courier' as is_ours
+    select
+        stg.* exclude (sku) replace (cast(stg.order_key as hugeint) as order_key),  -- compared twice as fast
+        coalesce(links.key, stg.sku) as sku, coalesce(links.by_whom, '') = 'courier' as is_ours
     from {{ ref("stg_products") }} as stg
     left join {{ links("products") }} as links using (system, remote_id)
     where coalesce(links.key, stg.sku) in (select sku from {{ ref("touched_products") }})
@@ -33,7 +35,7 @@ settled as (
         {{ latest("currency", owner="system = origin_system") }} as currency,
         {{ latest("is_salable", owner="system = origin_system") }} as is_salable,
         {{ latest("is_active", owner="system = origin_system") }} as is_active,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where (system = origin_system)) as deleted_at,
+        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = origin_system)) as deleted_at,
         list_distinct([
             {{ winner_of("title", owner="system = origin_system", by="order_key") }},
             {{ winner_of("storefront_title", owner="system in ('shopify', 'wholesale')", by="order_key") }},
@@ -41,7 +43,7 @@ settled as (
             {{ winner_of("currency", owner="system = origin_system", by="order_key") }},
             {{ winner_of("is_salable", owner="system = origin_system", by="order_key") }},
             {{ winner_of("is_active", owner="system = origin_system", by="order_key") }},
-            arg_max(inbox_id, order_key) filter (where is_deletion and (system = origin_system))
+            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = origin_system))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(

@@ -18,3 +18,8 @@ select stg.sku
 from {{ ref("stg_products") }} as stg
 join {{ ref("ledger_products") }} as relinked using (system, remote_id)
 where relinked.kind in ('linked', 'unlinked') and {{ in_batch("ledger_id") }} and stg.sku is not null
+{% if var("goes_on") %}
+union
+-- What a build that did not end was settling: why it did may not be seen any more.
+select sku from {{ previous("touched_products", columns="sku") }}
+{% endif %}

@@ -6,7 +6,7 @@ with
 tryton_stock as (
     select
         inbox_id, system, stream, received_at, 'UTC' as zone,
-        arrived_by, file_name, row_number, body_hash,
+        arrived_by, file_name, row_number, tie_of_body(body_hash) as tie,
         told(remote_id) as remote_id,
         told((heard[1] ->> '$')) as sku,
         told((heard[2] ->> '$')) as location,
@@ -31,7 +31,7 @@ tryton_stock as (
 warehouse_stock_counts as (
     select
         inbox_id, system, stream, received_at, 'Europe/Berlin' as zone,
-        arrived_by, file_name, row_number, body_hash,
+        arrived_by, file_name, row_number, inbox_id as tie,
         told(((heard[1] ->> '$')) || '@3PL') as remote_id,
         told((heard[1] ->> '$')) as sku,
         told('3PL') as location,
@@ -99,6 +99,7 @@ rejections as (
                 when has_clock and occurred_at_told is null then 'the message does not say when it happened'
                 when occurred_at is null then '«' || occurred_at_told || '» is not a time'
                 when occurred_at > received_at + interval 5 minutes then '«' || occurred_at_told || '» lies in the future'
+                when occurred_at < timestamptz '1970-01-01' then '«' || occurred_at_told || '» lies before 1970'
             end,
             null
         ], lambda reason: reason is not null)
@@ -111,7 +112,10 @@ select
     arrived_by, file_name, row_number, remote_id,
     sku,
     location,
-    occurred_at, order_key_of(occurred_at, body_hash) as order_key,
+    -- A time that cannot be says nothing of the message's place among others.
+    occurred_at, if(
+        occurred_at between timestamptz '1970-01-01' and received_at + interval 5 minutes, order_key_of(occurred_at, body_hash, inbox_id), null
+    ) as order_key,
     may_originate, is_deletion, tells_lines,
     on_hand,
     counted_at,

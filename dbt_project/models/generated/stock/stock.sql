@@ -7,7 +7,7 @@
 
 with
 messages as (
-    select stg.*, false as is_ours
+    select stg.* replace (cast(stg.order_key as hugeint) as order_key), false as is_ours
     from {{ ref("stg_stock") }} as stg
     semi join {{ ref("touched_stock") }} using (sku, location)
 ),
@@ -28,11 +28,11 @@ settled as (
         sku, location, origin_system, origin_remote_id,
         {{ latest("on_hand", owner="system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end") }} as on_hand,
         {{ latest("counted_at", owner="system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end") }} as counted_at,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where (system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end)) as deleted_at,
+        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end)) as deleted_at,
         list_distinct([
             {{ winner_of("on_hand", owner="system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end", by="order_key") }},
             {{ winner_of("counted_at", owner="system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end", by="order_key") }},
-            arg_max(inbox_id, order_key) filter (where is_deletion and (system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end))
+            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(

@@ -20,3 +20,8 @@ having max(occurred_at) < (
         order by occurred_at desc limit 2
     )
 )
+{% if var("goes_on") %}
+union
+-- What a build that did not end was settling: why it did may not be seen any more.
+select sku, location from {{ previous("touched_stock", columns="sku, location") }}
+{% endif %}
