@@ -1,141 +1,333 @@
-"""The command line's frame: what every verb has in common, and the verbs that read the map."""
+"""The `concord` command: every verb does what it says on a real database and lake, and refuses bad input with a sentence."""
 
 import json
-import socket
-import subprocess
-import sys
+import re
 from pathlib import Path
+from typing import Any
 
 import click
-import psycopg
 import pytest
 import sqlalchemy as sa
-from click.testing import CliRunner
-from defusedxml import ElementTree
+from click.testing import CliRunner, Result
 
-from pipelines.commands import Verbs, main
-from pipelines.map_schema import load_map
-from tests.map_draft import Draft
+from pipelines.commands import main
+from resources import state
+from resources.alerts import Alert, raise_alerts
+from tests.fixtures_world import World, at, line, order
 
-
-def concord(*words: str) -> tuple[int, str]:
-    """(exit code, what was printed) of a verb, run in this process."""
-    answer = CliRunner().invoke(main, list(words))
-    assert answer.exception is None or isinstance(answer.exception, SystemExit), answer.exception
-    return answer.exit_code, answer.output
+KEY = "SHOP-1"  # tests only look at this order, and change these
+DECIDED, LINKED, PARKED = "SHOP-4", "SHOP-5", "SHOP-6"
 
 
-def told_when(problem: Exception) -> tuple[int, str]:
-    """What a person reads when a verb meets this problem."""
-
-    @click.group(cls=Verbs)
-    def group() -> None:
-        raise problem
-
-    answer = CliRunner().invoke(group, ["check"])
-    if answer.exception is problem:
-        raise problem
-    return answer.exit_code, answer.output
+def concord(*arguments: str, **environment: str) -> Result:
+    """Run a command in this process, as a person would type it."""
+    return CliRunner().invoke(main, list(arguments), env=environment)
 
 
-def test_help_names_every_verb_and_loads_no_dagster():
-    code = "import sys; from pipelines.commands import main; main(['--help'], standalone_mode=False); "
-    code += "print(sorted({'dagster', 'dbt', 'duckdb'} & set(sys.modules)))"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout.splitlines()[-1] == "[]"
-    for verb in ("check", "map", "schema"):
-        assert f"\n  {verb} " in answer.stdout
+def refused(result: Result, *words: str, code: int = 1) -> None:
+    """The command ended with this code and one sentence that says these words, and no trace."""
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    assert "should not happen" not in result.output
+    for word in words:
+        assert word in result.output
 
 
-def test_an_unknown_verb_is_refused_in_a_sentence():
-    code, output = concord("sinc")
-    assert code == 2
-    assert "No such command 'sinc'" in output
+@pytest.fixture(scope="module")
+def story(world: World) -> World:
+    """An order that was told twice, lost a line, waits for a product, and was once e-mailed badly; and its parcel."""
+    world.products("TEE", "CAP")
+    lines = [line(1, "TEE"), line(2, "CAP", 1)]
+    for number in (1, 4, 5, 6):
+        world.say("shopify", "orders", order(number, 0, lines=lines), remote_id=str(number), is_versioned=True)
+    world.sync("orders")
+    changed = order(1, 5, lines=lines[:1], email="no address", note="hurry")
+    world.say("shopify", "orders", changed, remote_id="1", is_versioned=True)
+    other = order(2, 6, lines=[line(1, "UNKNOWN")])
+    world.say("shopify", "orders", other, remote_id="2", is_versioned=True)
+    world.say("shopify", "orders", order(3, 6, currency="EURO"), remote_id="3", is_versioned=True)
+    parcel = {"parcel": "P1", "order": KEY, "carrier": "DHL", "tracking": "0034", "at": "2026-11-20 14:00:00"}
+    lines_sent = [{"sku": "TEE", "quantity": 2}]
+    world.say("warehouse", "despatches", {**parcel, "lines": lines_sent}, by="file", file_occurrence="a", row_number=1)
+    world.sync("orders", "fulfilments")
+    return world
 
 
-def test_check_ends_well_and_shows_each_flow_with_its_way():
-    code, output = concord("check")
-    assert code == 0, output
-    assert "orders_to_erp" in output
-    assert "shopify, wholesale -> us -> tryton" in " ".join(output.split()).replace("tier 1, live ", "")
-    assert f"{len(load_map().flows)} of them firm; 0 errors" in output
+@pytest.fixture(scope="module")
+def journey(story: World) -> dict[str, Any]:
+    """What a trace tells of that order."""
+    story.enter()
+    told: dict[str, Any] = json.loads(concord("trace", KEY, "--json").output)
+    return told
 
 
-def test_check_ends_with_1_when_the_map_has_errors(tmp_path: Path):
-    draft = Draft(tmp_path)
-    del draft.entities["orders"]["flows"]["orders_to_erp"]["on_failure"]
-    code, output = concord("check", "--map", str(draft.write()))
-    assert code == 1
-    assert "error map/entities/orders.yaml: flows.orders_to_erp.on_failure: nothing says what happens" in output
-    code, output = concord("check", "--json", "--map", str(tmp_path))
-    assert code == 1
-    told = json.loads(output)
-    finding = next(one for one in told["findings"] if one["severity"] == "error")
-    assert finding["rule"] == "flows_out_have_a_failure_rule"
-    assert finding["flows"] == ["orders_to_erp"]
-    assert [flow["flow"] for flow in told["flows"] if not flow["is_firm"]] == ["orders_to_erp"]
+@pytest.fixture(autouse=True)
+def _here(world: World) -> None:
+    world.enter()
 
 
-def test_a_map_that_cannot_be_read_is_one_sentence(tmp_path: Path):
-    folder = Draft(tmp_path).write()
-    (folder / "systems" / "tryton.yaml").write_text("system: tryton\n\trole: erp\nsteward: team:finance\n")
-    code, output = concord("check", "--map", str(folder))
-    assert code == 1
-    assert output.startswith("Error: map/systems/tryton.yaml: line 2: ")
-    assert len(output.splitlines()) == 1
+def ledger(world: World) -> list[dict[str, object]]:
+    with world.store.transaction() as connection:
+        rows = connection.execute(sa.text("select kind, key, field, value, by_whom from ledger order by ledger_id"))
+        return [dict(row) for row in rows.mappings()]
 
 
-def test_a_dead_database_is_one_sentence():
-    engine = sa.create_engine("postgresql+psycopg://nobody@127.0.0.1:1/concord")
-    with pytest.raises(sa.exc.OperationalError) as refused:
-        engine.connect()
-    code, output = told_when(refused.value)
-    assert code == 2
-    assert output.startswith("Error: the database does not answer (")
-    assert "start it with `concord run`, or mend CONCORD_DATABASE_URL" in output
-    with pytest.raises(psycopg.OperationalError) as also_refused:
-        psycopg.connect("postgresql://nobody@127.0.0.1:1/concord")
-    assert told_when(also_refused.value)[0] == 2
+def execute(world: World, sql: str, **values: object) -> None:
+    with world.store.transaction() as connection:
+        connection.execute(sa.text(sql), values)
 
 
-def test_a_port_in_use_is_one_sentence():
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError) as refused:  # noqa: PT011  any
-        socket.create_server(taken.getsockname())
-    code, output = told_when(refused.value)
-    assert code == 2
-    assert "a port is in use" in output
-    assert "CONCORD_<NAME>_PORT" in output
+# -- trace ---------------------------------------------------------------------------------------------------------------
 
 
-def test_a_fault_of_ours_keeps_its_trace():
-    with pytest.raises(KeyError):
-        told_when(KeyError("orders"))
+def test_a_trace_finds_an_order_by_key_number_and_remote_id(story: World):
+    for name in ("#1001", "1001", "1"):
+        result = concord("trace", name, "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.output)["key"] == KEY
 
 
-def test_the_landscape_shows_every_system_entity_and_flow(tmp_path: Path):
-    code, output = concord("map", "--svg", str(tmp_path / "map.svg"))
-    assert code == 0, output
-    told = load_map()
-    shown = _texts(tmp_path / "map.svg")
-    assert {*told.systems, *told.flows} <= shown
-    assert all(any(text.startswith(root.entity) for text in shown) for root in told.roots)
+def test_a_trace_names_the_message_that_set_each_field(journey: dict[str, Any]):
+    fields = {field["field"]: field for field in journey["fields"]}
+    first, second = (event for event in journey["events"] if event["kind"] == "message")
+    assert f"message {fields['email']['inbox_id']})" in first["what"]
+    assert f"message {fields['total']['inbox_id']})" in second["what"]
+    assert fields["email"]["value"] == "customer1@example.com"
+    assert "no address" in fields["email"]["flag"]
+    assert fields["total"]["set_by"] == "shopify/orders"
+    assert any("no e-mail address" in detail for detail in second["details"])
 
 
-def test_an_orders_journey_has_a_lane_for_each_channel(tmp_path: Path):
-    code, output = concord("map", "--svg", str(tmp_path / "orders.svg"), "--journey", "orders")
-    assert code == 0, output
-    lanes = {"shopify", "wholesale", "Concord", "tryton", "warehouse"}
-    assert {*lanes, "orders_to_erp", "despatch_to_storefront"} <= _texts(tmp_path / "orders.svg")
+def test_what_a_trace_says_of_provenance_is_what_the_canonical_row_says(story: World, journey: dict[str, Any]):
+    winners = story.row(f"select winners from orders where order_number = '{KEY}'")["winners"]
+    assert {field["inbox_id"] for field in journey["fields"]} <= {*winners, None}
 
 
-def test_the_map_can_be_read_without_a_picture():
-    code, output = concord("map")
-    assert code == 0
-    assert "  orders_to_erp: shopify, wholesale -> us -> tryton (near realtime, 2m)\n" in output
-    code, output = concord("map", "--journey", "refunds", "--svg", "x.svg")
-    assert code == 2
-    assert "there is no entity 'refunds'; name one of" in output
+def test_a_trace_tells_deliveries_parcels_and_removed_lines(story: World):
+    result = concord("trace", KEY)
+    assert "orders_to_erp v1 is born" in result.output
+    assert "fulfilments 3PL-P1" in result.output
+    assert "tracking_number 0034" in result.output
+    assert re.search(r"CAP.+2026-11-20", result.output), "a line that went shows when"
 
 
-def _texts(path: Path) -> set[str]:
-    return {element.text for element in ElementTree.parse(path).iter() if element.tag.endswith("text")}
+def test_a_trace_tells_events_in_order_of_time(journey: dict[str, Any]):
+    moments = [event["at"] for event in journey["events"]]
+    assert moments == sorted(moments)
+
+
+def test_a_trace_says_who_owes_the_next_step(story: World):
+    held = concord("trace", KEY).output
+    assert "next: team:ecommerce: email «no address» is no e-mail address" in held
+    assert "next: team:finance: orders_to_erp holds it back" in held
+    assert "UNKNOWN, which no one has told us of" in concord("trace", "SHOP-2").output
+    assert "currency «EURO» is no ISO 4217 currency" in concord("trace", "SHOP-3").output
+    assert "nobody owes anything" in concord("trace", "TEE", "--entity", "products").output
+
+
+def test_a_trace_tells_of_a_message_that_is_not_settled_yet(story: World):
+    story.say("shopify", "orders", order(77, 1), remote_id="77", is_versioned=True)
+    result = concord("trace", "77")
+    assert "kept, and not settled yet" in result.output
+    assert "next: Concord: 1 messages wait for the next run of sync_orders" in result.output
+
+
+def test_a_trace_of_nothing_is_a_sentence(story: World):
+    refused(concord("trace", "SHOP-999"), "none of the orders goes by 'SHOP-999'", "concord status")
+    refused(concord("trace", "x", "--entity", "unicorns"), "no entity 'unicorns'", "orders", code=2)
+
+
+# -- what people ask for and decide --------------------------------------------------------------------------------------
+
+
+def test_a_decision_wins_until_it_is_revoked(story: World):
+    assert (
+        concord("decide", "orders", DECIDED, "email", "Ada@Example.com", "--why", "she called", "--by", "eve").exit_code
+        == 0
+    )
+    assert ledger(story)[-1] == {
+        "kind": "decided", "key": DECIDED, "field": "email", "value": "Ada@Example.com", "by_whom": "eve (she called)",
+    }  # fmt: skip
+    story.sync("orders")
+    assert story.row(f"select email from orders where order_number = '{DECIDED}'")["email"] == "ada@example.com"
+    fields = {f["field"]: f for f in json.loads(concord("trace", DECIDED, "--json").output)["fields"]}
+    assert fields["email"]["set_by"] == "eve (she called)"
+    assert concord("revoke", "orders", DECIDED, "email").exit_code == 0
+    story.sync("orders")
+    assert story.row(f"select email from orders where order_number = '{DECIDED}'")["email"] == "customer4@example.com"
+    refused(concord("revoke", "orders", DECIDED, "email"), "nobody has decided email of orders SHOP-4")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("unicorns", "1", "x", "y"), "no entity 'unicorns'"),
+        (("orders", "SHOP-999", "email", "a@b.de"), "none of the orders has the key 'SHOP-999'"),
+        (("orders", KEY, "colour", "red"), "orders have no field 'colour'"),
+        (("orders", KEY, "total", "ten"), "cannot be decided to be 'ten': it is not an amount of money"),
+        (("orders", KEY, "status", "lost"), "it is no status that the map knows"),
+        (("stock", "TEE|MAIN", "on_hand", "7"), "stock are counted, not decided"),
+        (("sellable", "TEE", "sellable", "7"), "no field 'sellable'"),
+    ],
+)
+def test_a_decision_that_makes_no_sense_is_refused(story: World, arguments: tuple[str, ...], words: str):
+    before = ledger(story)
+    refused(concord("decide", *arguments, "--why", "a test"), words)
+    assert ledger(story) == before
+
+
+def test_a_decision_needs_a_reason(story: World):
+    refused(concord("decide", "orders", KEY, "email", "a@b.de"), "--why", code=2)
+
+
+def test_a_link_is_made_once_and_taken_back(story: World):
+    assert concord("link", "orders", "tryton", "4711", LINKED).exit_code == 0
+    refused(concord("link", "orders", "tryton", "4711", "SHOP-2"), "is linked to SHOP-5 already", "concord unlink")
+    assert concord("unlink", "orders", "tryton", "4711").exit_code == 0
+    assert [row["kind"] for row in ledger(story)[-2:]] == ["linked", "unlinked"]
+    refused(concord("unlink", "orders", "tryton", "4711"), "is linked to none of the orders")
+    refused(concord("link", "orders", "fax", "1", LINKED), "no matter of 'fax'", "tryton")
+
+
+def test_a_repair_asks_for_another_delivery(story: World):
+    result = concord("repair", "orders_to_erp", LINKED)
+    assert result.exit_code == 0
+    assert "1 orders are delivered again by orders_to_erp" in result.output
+    assert ledger(story)[-1]["kind"] == "repair"
+    refused(concord("repair", "orders_in", LINKED), "no flow 'orders_in' that delivers", "orders_to_erp")
+    refused(concord("repair", "orders_to_erp", "SHOP-999"), "none of the orders has the key 'SHOP-999'")
+    refused(concord("repair", "orders_to_erp"), "name the keys", code=2)
+    refused(concord("repair", "orders_to_erp", "--all-from", "astrology"), "no reconciliation 'astrology'")
+    refused(concord("repair", "orders_to_erp", "--all-from", "storefront_and_erp"), "has never run")
+
+
+def test_parked_deliveries_are_retried_and_floods_released(story: World):
+    first = story.store.rows("versions_of", entity="orders", key=PARKED)[0]["delivery_id"]
+    refused(concord("retry", str(first)), f"delivery {first} is due", "only parked deliveries")
+    execute(story, "update outbox set status = 'parked', parked_because = 'refused' where delivery_id = :id", id=first)
+    refused(concord("retry", str(first), "424242"), "delivery 424242 is unknown to the outbox", "none was")
+    result = concord("retry", str(first), "--by", "eve")
+    assert result.exit_code == 0
+    assert "1 deliveries are tried again" in result.output
+    execute(story, "update outbox set status = 'parked', parked_because = 'flood' where delivery_id = :id", id=first)
+    assert "concord release orders_to_erp" in concord("trace", PARKED).output
+    assert "1 deliveries of orders_to_erp are on their way" in concord("release", "orders_to_erp").output
+    assert "no flood waits" in concord("release", "orders_to_erp").output
+    refused(concord("release", "nothing"), "no flow 'nothing' that delivers")
+    refused(concord("retry", "seven"), "not a valid integer", code=2)
+
+
+# -- looking ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_status_balances_the_books_of_every_flow(story: World):
+    result = concord("status", "--json")
+    assert result.exit_code == 0, result.output
+    flows = {row["flow"]: row for row in json.loads(result.output)}
+    assert flows.keys() == story.the_map.flows.keys()
+    told = flows["orders_in"]
+    assert told["received"] > 0
+    assert told["received"] == sum(told[part] for part in ("applied", "superseded", "quarantined", "pending"))
+    assert told["quarantined"] >= 2
+    assert flows["orders_to_erp"]["received"] >= 1
+    assert "orders_to_erp" in concord("status").output
+
+
+def test_the_alerts_name_steward_and_next_step(story: World):
+    told = Alert("orders_to_erp/SHOP-9", "parked", "team:finance", "Tryton refused it; correct the SKU, then retry")
+    with story.store.transaction() as connection:
+        raise_alerts(connection, [told])
+    assert "team:finance" in concord("alerts").output
+    assert "orders_to_erp/SHOP-9" in [row["subject"] for row in json.loads(concord("alerts", "--json").output)]
+    assert "no alert is open" in concord("alerts", "--steward", "team:nobody").output
+
+
+def test_a_sync_by_hand_says_what_came_of_it(story: World):
+    story.say("tryton", "products", {"id": 9, "code": "HAT", "name": "Hat", "salable": True, "active": True,
+              "list_price": "9.00", "write_date": at(-500)}, by="poll", remote_id="9")  # fmt: skip
+    assert re.search(r"products: \d+ applied", concord("sync", "products").output)
+    assert "nothing new was said about products" in concord("sync", "products").output
+    refused(concord("sync", "order_lines"), "no entity 'order_lines' with records of its own")
+
+
+def test_a_delivery_by_hand_names_a_missing_variable(story: World, monkeypatch: pytest.MonkeyPatch):
+    for name in ("TRYTON_URL", "TRYTON_DATABASE", "TRYTON_USER", "TRYTON_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    refused(concord("deliver", "tryton"), "map/systems/tryton.yaml", "TRYTON_", "not set", code=2)
+    refused(concord("deliver", "warehouse"), "nothing is delivered to 'warehouse'", code=2)
+
+
+def test_the_generated_files_are_compared_without_being_written():
+    assert "are up to date" in concord("write", "--check").output
+    assert "up to date" in concord("schema", "--check").output
+
+
+# -- what goes wrong -------------------------------------------------------------------------------------------------------
+
+DEAD = "postgresql://postgres@127.0.0.1:1/concord"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("status",), ("alerts",), ("trace", KEY), ("sync", "orders"), ("release", "orders_to_erp"), ("retry", "1"),
+        ("repair", "orders_to_erp", KEY), ("decide", "orders", KEY, "email", "a@b.de", "--why", "w"),
+        ("revoke", "orders", KEY, "email"), ("link", "orders", "tryton", "1", KEY), ("unlink", "orders", "tryton", "1"),
+    ],
+)  # fmt: skip
+def test_a_dead_database_is_a_sentence_and_a_next_step(arguments: tuple[str, ...]):
+    result = concord(*arguments, CONCORD_DATABASE_URL=DEAD)
+    refused(result, code=2)
+    assert re.search("concord run|is the database running", result.output)
+
+
+def test_a_database_that_was_never_prepared_is_a_sentence(story: World):
+    refused(
+        concord("alerts", CONCORD_DATABASE_URL=story.store.url.rpartition("/")[0] + "/postgres"), "not prepared", code=2
+    )
+
+
+def test_a_fault_of_ours_is_a_sentence_and_its_trace_is_had_for_the_asking(monkeypatch: pytest.MonkeyPatch):
+    broken = click.Command("broken", callback=lambda: 1 / 0)
+    monkeypatch.setattr(type(main), "get_command", lambda *_: broken)
+    result = concord("broken")
+    assert result.exit_code == 2
+    assert "ZeroDivisionError" in result.output
+    assert "concord --debug" in result.output
+    assert isinstance(concord("--debug", "broken").exception, ZeroDivisionError)
+
+
+# -- the state folder ------------------------------------------------------------------------------------------------------
+
+
+def test_a_reset_empties_its_folder_and_nothing_else(tmp_path: Path):
+    folder, outside = tmp_path / "state", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "dear").write_text("mine")
+    state.claim(folder)
+    (folder / "lake").mkdir()
+    (folder / "lake" / "file.parquet").write_text("x")
+    (folder / "logs").symlink_to(outside)
+    (folder / "lake" / "link").symlink_to(outside)
+    here = {"CONCORD_STATE": str(folder), "CONCORD_DATABASE_URL": DEAD}
+    refused(CliRunner().invoke(main, ["reset"], env=here, input="n\n"), "Aborted")
+    assert (folder / "lake" / "file.parquet").exists()
+    result = concord("reset", "--yes", **here)
+    assert result.exit_code == 0, result.output
+    assert "was left alone" in result.output
+    assert list(folder.iterdir()) == []
+    assert (outside / "dear").read_text() == "mine"
+    assert "is empty already" in concord("reset", "--yes", **here).output
+
+
+def test_a_reset_refuses_a_folder_that_is_not_ours(tmp_path: Path):
+    (tmp_path / "thesis.doc").write_text("years of work")
+    refused(concord("reset", "--yes", CONCORD_STATE=str(tmp_path)), "did not put there", "thesis.doc", code=2)
+    assert (tmp_path / "thesis.doc").exists()
+
+
+def test_a_reset_refuses_while_concord_runs(tmp_path: Path):
+    state.claim(tmp_path)
+    with state.alone(tmp_path):
+        refused(concord("reset", "--yes", CONCORD_STATE=str(tmp_path)), "already runs", code=2)
+    assert state.is_marked(tmp_path)
