@@ -32,7 +32,7 @@ with
 <% endif %>
 <% endfor %>
 <% else %>
-        arrived_by, file_name, row_number, << "inbox_id" if source.system.clock == "file" else "tie_of_body(body_hash)" >> as tie,
+        arrived_by, file_name, row_number, << "0" if source.system.clock == "file" else "tie_of_body(body_hash)" >> as tie,
         told(<< hoist(source.remote_id) >>) as remote_id,
 <% for column in e.key %>
         told(<< hoist(source.says.key[loop.index0]) >>) as << column >>,
@@ -200,7 +200,7 @@ from judged
 <% endfor %>
     -- A time that cannot be says nothing of the message's place among others.
     occurred_at, if(
-        occurred_at between timestamptz '1970-01-01' and received_at + interval 5 minutes, order_key_of(occurred_at, body_hash, inbox_id), null
+        occurred_at between timestamptz '1970-01-01' and received_at + interval 5 minutes, order_key_of(occurred_at, tie, inbox_id), null
     ) as order_key,
     may_originate, is_deletion, tells_lines,
 <% for name in e.fields %>

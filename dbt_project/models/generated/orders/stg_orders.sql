@@ -246,7 +246,7 @@ tryton_sales as (
 wholesale_order_files as (
     select
         inbox_id, system, stream, received_at, 'Europe/London' as zone,
-        arrived_by, file_name, row_number, inbox_id as tie,
+        arrived_by, file_name, row_number, 0 as tie,
         told((heard[1] ->> '$')) as remote_id,
         told('WHOLE-' || ((heard[1] ->> '$'))) as order_number,
         told(as_of) as occurred_at_told, true as has_clock,
@@ -457,7 +457,7 @@ select
     order_number,
     -- A time that cannot be says nothing of the message's place among others.
     occurred_at, if(
-        occurred_at between timestamptz '1970-01-01' and received_at + interval 5 minutes, order_key_of(occurred_at, body_hash, inbox_id), null
+        occurred_at between timestamptz '1970-01-01' and received_at + interval 5 minutes, order_key_of(occurred_at, tie, inbox_id), null
     ) as order_key,
     may_originate, is_deletion, tells_lines,
     number,

@@ -143,7 +143,7 @@ select
     sku,
     -- A time that cannot be says nothing of the message's place among others.
     occurred_at, if(
-        occurred_at between timestamptz '1970-01-01' and received_at + interval 5 minutes, order_key_of(occurred_at, body_hash, inbox_id), null
+        occurred_at between timestamptz '1970-01-01' and received_at + interval 5 minutes, order_key_of(occurred_at, tie, inbox_id), null
     ) as order_key,
     may_originate, is_deletion, tells_lines,
     title,

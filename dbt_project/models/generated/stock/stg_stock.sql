@@ -31,7 +31,7 @@ tryton_stock as (
 warehouse_stock_counts as (
     select
         inbox_id, system, stream, received_at, 'Europe/Berlin' as zone,
-        arrived_by, file_name, row_number, inbox_id as tie,
+        arrived_by, file_name, row_number, 0 as tie,
         told(((heard[1] ->> '$')) || '@3PL') as remote_id,
         told((heard[1] ->> '$')) as sku,
         told('3PL') as location,
@@ -114,7 +114,7 @@ select
     location,
     -- A time that cannot be says nothing of the message's place among others.
     occurred_at, if(
-        occurred_at between timestamptz '1970-01-01' and received_at + interval 5 minutes, order_key_of(occurred_at, body_hash, inbox_id), null
+        occurred_at between timestamptz '1970-01-01' and received_at + interval 5 minutes, order_key_of(occurred_at, tie, inbox_id), null
     ) as order_key,
     may_originate, is_deletion, tells_lines,
     on_hand,
