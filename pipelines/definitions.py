@@ -1,7 +1,7 @@
 """The one file that Dagster loads: the map as assets, jobs, sensors, schedules and checks."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -20,20 +20,24 @@ from resources.connector import Connector, Delivery, Outcome, Page, Unreachable
 from resources.store import Store
 
 
-def build(the_map: IntegrationMap) -> dg.Definitions:
-    """The definitions of a map. Needs neither a database nor a system."""
+def build(the_map: IntegrationMap, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """The definitions of a map, which need neither a database nor a system.
+
+    `resources` take the place of the map's own: another database as `store`, another system under its name.
+    """
     runs = Runs(Lineage(the_map, read_models()), Checks(the_map, read_dbt_tests()))
     marks = {entity.entity: fingerprint(the_map, entity.entity) for entity in the_map.roots}
     sensors = Sensors(the_map, marks, has_changed)
     return dg.Definitions(
-        assets=[asset for asset in runs.assets() if not isinstance(asset, dg.AssetChecksDefinition)],
-        asset_checks=[check for check in runs.assets() if isinstance(check, dg.AssetChecksDefinition)],
+        assets=runs.assets(),
+        asset_checks=runs.scheduled_checks(),
         jobs=[*runs.jobs(), retention],
         sensors=sensors.all(),
         schedules=sensors.schedules(),
         resources={
             "store": the_store(),
             **{system.system: connector_of(system) for system in the_map.systems.values()},
+            **(resources or {}),
         },
         executor=dg.in_process_executor,  # a process a step costs 2.6 s; our steps wait for databases and systems
     )

@@ -44,8 +44,8 @@ class Runs:
 
     # the steps
 
-    def assets(self) -> list[dg.AssetsDefinition | dg.AssetSpec | dg.AssetChecksDefinition]:
-        """Every asset and check, with the step that makes it; what is posted to us is made by no step."""
+    def assets(self) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+        """Every asset, with the step that makes it; what is posted to us is made by no step."""
         told = self.lineage
         return [
             *(told.stream(*stream) for stream in told.streams if not _is_polled(stream[2])),
@@ -54,8 +54,11 @@ class Runs:
             *(self.delivering(system) for system in told.destinations),
             *(self.looking(*snapshot) for snapshot in told.snapshots),
             *(self.proving(entity) for entity in self._roots if entity.reconcile),
-            *(self.checking(entity) for entity in self._roots),
         ]
+
+    def scheduled_checks(self) -> list[dg.AssetChecksDefinition]:
+        """The checks that no step of an asset makes."""
+        return [self.checking(entity) for entity in self._roots]
 
     def arriving(self, system: System, name: str, stream: Stream) -> dg.AssetsDefinition:
         """Poll one stream, or take its files."""
@@ -219,7 +222,7 @@ class Runs:
                     connector = getattr(context.resources, system.system)
                     records = reconciliation.take_snapshot(store, system.system, name, connector)
             yield dg.MaterializeResult(asset_key=spec.key, metadata={"dagster/row_count": records})
-            if context.job_name.startswith("snapshot_"):
+            if context.op_execution_context.job_name.startswith("snapshot_"):
                 well(context)
 
         return looking
@@ -432,7 +435,7 @@ def in_one_sentence(context: Any, steward: str) -> Iterator[None]:
     except Exception as problem:
         told = " ".join(f"{type(problem).__name__}: {problem}".split())[:400]
         raise failure(
-            f"{context.job_name} met something that it does not know: {told}. {steward} answers: read the cause below, "
+            f"{context.op_execution_context.job_name} met something that it does not know: {told}. {steward} answers: read the cause below, "
             "then re-execute the run."
         ) from problem
 
@@ -441,7 +444,7 @@ def well(context: Any) -> None:
     """The job's last step went well: the alert about its failed runs is over."""
     store: Store = context.resources.store
     with store.transaction() as connection:
-        end_alerts(connection, [context.job_name], kinds=["failed run"])
+        end_alerts(connection, [context.op_execution_context.job_name], kinds=["failed run"])
 
 
 def count_rows(db: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str, int]:

@@ -1,0 +1,413 @@
+"""What Dagster loads: assets, jobs, sensors and checks of the map, and what runs do against a real database and lake."""
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
+
+from pipelines.checks import Batch, Checks
+from pipelines.definitions import Unset, build
+from pipelines.lineage import Lineage, read_models
+from pipelines.map_schema import IntegrationMap
+from pipelines.sensors import SETTLED
+from tests.destination import Destination, HttpDestination, running_destination
+from tests.fixtures_world import World, order
+
+LOADING = """
+import resource
+from pipelines.definitions import defs
+repository = defs.get_repository_def()
+for job in repository.get_all_jobs():
+    job.get_job_snapshot_id()
+print(len(repository.get_all_jobs()))
+"""
+SEEN_BY_NOBODY = Unset(why="the shop cannot be reached, for this test needs none")
+
+
+@pytest.fixture(scope="module")
+def destination() -> Iterator[Destination]:
+    with running_destination() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def defs(world: World, destination: Destination) -> dg.Definitions:
+    """The sandbox merchant's definitions over a database and lake of their own, with a real server as ERP."""
+    erp = HttpDestination(base_url=destination.url)
+    return build(world.the_map, {"store": world.store, "tryton": erp, "shopify": SEEN_BY_NOBODY})
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as found:
+        yield found
+
+
+def run(
+    defs: dg.Definitions, instance: dg.DagsterInstance, job: str, again: dg.DagsterRun | None = None, **config: Any
+) -> dg.JobExecutionResult:
+    """Execute a job in this process; with `again`, as a person re-executes that run."""
+    found = defs.resolve_job_def(job)
+    told = instance.create_run_for_job(
+        found,
+        parent_run_id=again.run_id if again else None,
+        root_run_id=(again.root_run_id or again.run_id) if again else None,
+        run_config=config or None,
+        tags=found.tags,
+    )
+    return execute_run(InMemoryJob(found), told, instance)
+
+
+def sentence(result: dg.JobExecutionResult) -> str:
+    """What a failed run says for a person."""
+    failed = [event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_FAILURE]
+    assert len(failed) == 1
+    told = failed[0].step_failure_data.user_failure_data
+    assert told is not None, failed[0].step_failure_data.error
+    return told.description or ""
+
+
+def tick(defs: dg.Definitions, instance: dg.DagsterInstance, sensor: str) -> dg.RunRequest | str:
+    """What a sensor asks for, or why it does not."""
+    found = defs.get_repository_def().get_sensor_def(sensor)
+    resources = {key: defs.resources[key] for key in found.required_resource_keys}
+    with dg.build_sensor_context(instance=instance, resources=resources, sensor_name=sensor) as context:
+        told = found.evaluate_tick(context)
+    assert len(told.run_requests) <= 1
+    return told.run_requests[0] if told.run_requests else str(told.skip_message)
+
+
+def metadata_of(result: dg.JobExecutionResult, *key: str) -> dict[str, Any]:
+    """The metadata of the one materialization of an asset."""
+    told = [
+        event.step_materialization_data.materialization
+        for event in result.all_events
+        if event.is_step_materialization and event.asset_key == dg.AssetKey(key)
+    ]
+    assert len(told) == 1
+    return {name: value.value for name, value in told[0].metadata.items()}
+
+
+def checks_of(result: dg.JobExecutionResult) -> dict[str, dg.AssetCheckEvaluation]:
+    """The check results of a run, by asset and check."""
+    return {
+        f"{found.asset_key.to_user_string()}: {found.check_name}": found
+        for found in result.get_asset_check_evaluations()
+    }
+
+
+def test_definitions_load_without_a_database_and_within_six_seconds_of_processor_time():
+    nowhere = {"CONCORD_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "CONCORD_DAGSTER_URL": ""}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-c", LOADING], env=os.environ | nowhere, capture_output=True, text=True, check=False
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 20
+    assert after.ru_utime - before.ru_utime < 6
+
+
+def test_every_entity_has_its_sync_sensor_and_checks(defs: dg.Definitions, the_map: IntegrationMap):
+    repository = defs.get_repository_def()
+    jobs = {job.name for job in repository.get_all_jobs()}
+    sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
+    schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
+    for entity in the_map.roots:
+        name = entity.entity
+        assert sensors[f"new_{name}"].job_name == f"sync_{name}"
+        assert schedules[f"at_check_{name}"].job_name == f"check_{name}"
+        assert defs.resolve_job_def(f"check_{name}").asset_layer.asset_graph.asset_check_keys
+        for proof in entity.reconcile:
+            assert schedules[f"at_reconcile_{name}_{proof}"].job_name == f"reconcile_{name}"
+    assert {sensor.job_name for sensor in sensors.values() if sensor.name != "failed_runs"} <= jobs
+    assert {schedule.job_name for schedule in schedules.values()} <= jobs
+    assert all(sensor.default_status == dg.DefaultSensorStatus.RUNNING for sensor in sensors.values())
+    assert all(schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in schedules.values())
+
+
+def test_every_polled_stream_and_drop_folder_is_looked_at_and_every_destination_has_its_courier(
+    defs: dg.Definitions, the_map: IntegrationMap
+):
+    sensors = {sensor.name: sensor for sensor in defs.get_repository_def().sensor_defs}
+    for system in the_map.systems.values():
+        for name, stream in system.streams.items():
+            if stream.arrives.poll:
+                assert sensors[f"changes_{system.system}_{name}"].job_name == f"poll_{system.system}_{name}"
+            if stream.arrives.file:
+                assert sensors[f"files_{system.system}_{name}"].job_name == f"poll_{system.system}_{name}"
+        if system.takes:
+            assert sensors[f"due_deliveries_{system.system}"].job_name == f"deliver_{system.system}"
+
+
+def test_every_asset_has_a_group_an_owner_and_a_description(defs: dg.Definitions):
+    graph = defs.resolve_asset_graph()
+    nodes = [graph.get(key) for key in graph.get_all_asset_keys()]
+    assert len(nodes) > 40
+    assert [node.key for node in nodes if not (node.owners and node.description and node.group_name != "default")] == []
+
+
+def test_every_check_has_a_description(defs: dg.Definitions):
+    graph = defs.resolve_asset_graph()
+    assert len(graph.asset_check_keys) > 30
+    assert [key for key in graph.asset_check_keys if not graph.get_check_spec(key).description] == []
+
+
+def test_lineage_leads_from_what_senders_tell_to_what_destinations_hold(defs: dg.Definitions):
+    graph = defs.resolve_asset_graph()
+
+    def parents(*key: str) -> set[str]:
+        return {parent.to_user_string() for parent in graph.get(dg.AssetKey(key)).parent_keys}
+
+    assert parents("landing_orders") == {
+        "shopify/orders",
+        "shopify/orders_deleted",
+        "shopify/orders_read",
+        "tryton/sales",
+        "wholesale/order_files",
+    }
+    assert "landing_orders" in parents("stg_orders")
+    assert parents("orders") == {"stg_orders"}
+    assert {"orders", "products"} <= parents("order_lines")
+    assert {"orders", "order_lines", "orders_conflicts"} <= parents("wanted_orders")
+    assert parents("tryton", "orders_to_erp") == {"wanted_orders"}
+    assert parents("snapshots_orders") == {"shopify/orders_read/snapshot", "tryton/sales/snapshot"}
+    assert {"snapshots_orders", "orders"} <= parents("reconcile_orders")
+    assert parents("shopify", "orders") == set()
+
+
+def test_columns_carry_the_maps_types_meanings_and_owners(the_map: IntegrationMap):
+    lineage = Lineage(the_map, read_models())
+    (orders,) = [spec for spec in lineage.settled("orders") if spec.key == dg.AssetKey("orders")]
+    columns = {column.name: column for column in orders.metadata["dagster/column_schema"].columns}
+    assert columns["total"].type == "money"
+    assert "owned by storefront" in columns["total"].description
+    assert columns["status"].type == "placed → paid → refunded → cancelled"
+    assert not columns["order_number"].constraints.nullable
+
+
+def test_a_sync_settles_enqueues_and_delivers_in_one_run_and_says_so_in_numbers(
+    defs: dg.Definitions, instance: dg.DagsterInstance, world: World, destination: Destination
+):
+    world.products("TEE")
+    number = world.number()
+    world.say("shopify", "orders", order(number))
+    result = run(defs, instance, "sync_orders")
+    assert result.success
+    assert f"SHOP-{number}" in destination.records
+    assert metadata_of(result, "orders")["dagster/row_count"] >= 1
+    assert metadata_of(result, "orders")["messages applied"] >= 1
+    assert metadata_of(result, "shopify", "orders")["new messages"] >= 1
+    delivered = metadata_of(result, "tryton", "orders_to_erp")
+    assert delivered["integrity rate (%)"] == 100.0
+    assert 0 < delivered["lag p50 (s)"] <= delivered["lag p95 (s)"] < delivered["lag promised (s)"] == 120.0
+    checks = checks_of(result)
+    assert {name for name, check in checks.items() if not check.passed} == set()
+    assert set(checks) == {
+        "orders_verdicts: books_balance",
+        "orders_quarantine: few_are_quarantined",
+        "stg_orders: statuses_are_mapped",
+        "tryton/orders_to_erp: nothing_is_parked",
+        "tryton/orders_to_erp: lag_is_kept",
+    }
+
+
+def test_a_run_that_parks_fails_with_one_sentence_and_doing_it_again_does_only_what_was_open(
+    defs: dg.Definitions, instance: dg.DagsterInstance, world: World, destination: Destination
+):
+    world.products("TEE")
+    good, bad = world.number(), world.number()
+    destination.refused.add(f"SHOP-{bad}")
+    world.say("shopify", "orders", order(good), order(bad))
+    failed = run(defs, instance, "sync_orders")
+    assert not failed.success
+    told = sentence(failed)
+    assert f"SHOP-{bad}" in told
+    assert "the postcode is too long" in told
+    assert "team:finance answers" in told
+    assert "re-execute" in told
+    assert metadata_of(failed, "tryton", "orders_to_erp")["parked"] == 1
+    assert not checks_of(failed)["tryton/orders_to_erp: nothing_is_parked"].passed
+    assert destination.versions_of(f"SHOP-{good}") == [1]
+
+    destination.refused.clear()
+    destination.batches.clear()
+    ordinary = run(defs, instance, "sync_orders")
+    assert ordinary.success, "an ordinary run leaves alone what waits for a person"
+    assert destination.batches == []
+
+    again = run(defs, instance, "sync_orders", again=failed.dagster_run)
+    assert again.success
+    assert destination.batches == [[f"SHOP-{bad}"]]
+    assert checks_of(again)["tryton/orders_to_erp: nothing_is_parked"].passed
+
+
+def test_a_destination_that_is_down_fails_the_run_in_one_sentence_until_its_breaker_opens(
+    defs: dg.Definitions, instance: dg.DagsterInstance, world: World, destination: Destination
+):
+    world.products("TEE")
+    world.say("shopify", "orders", order(world.number()))
+    destination.stop()
+    try:
+        failed = run(defs, instance, "sync_orders")
+        assert "refused the connection" in sentence(failed)
+        assert "team:finance answers" in sentence(failed)
+        assert isinstance(tick(defs, instance, "due_deliveries_tryton"), dg.RunRequest | str)
+        with world.store.transaction() as connection:
+            connection.execute(sa.text("update outbox set due_at = now() where status = 'due'"))
+            connection.execute(
+                sa.text(
+                    "update destinations set failures = 9, open_until = now() + interval '1 minute' where system = 'tryton'"
+                )
+            )
+        assert "left alone" in str(tick(defs, instance, "due_deliveries_tryton"))
+    finally:
+        destination.start()
+    with world.store.transaction() as connection:
+        connection.execute(sa.text("update destinations set failures = 0, open_until = null where system = 'tryton'"))
+    asked = tick(defs, instance, "due_deliveries_tryton")
+    assert isinstance(asked, dg.RunRequest), asked
+    assert run(defs, instance, "deliver_tryton").success
+
+
+def test_a_sync_is_asked_for_once_for_all_that_arrived(
+    defs: dg.Definitions, instance: dg.DagsterInstance, world: World
+):
+    world.sync()
+    assert tick(defs, instance, "new_orders") == "nothing new was said about orders"
+    world.say("shopify", "orders", order(world.number()), order(world.number()), order(world.number()))
+    asked = tick(defs, instance, "new_orders")
+    assert isinstance(asked, dg.RunRequest)
+    assert asked.run_key is None
+    job = defs.resolve_job_def("sync_orders")
+    told = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    assert tick(defs, instance, "new_orders") == "a run of sync_orders is under way"
+    instance.add_run_tags(told.run_id, {SETTLED: "7"})
+    assert isinstance(tick(defs, instance, "new_orders"), dg.RunRequest), "what came after its batch needs another run"
+    world.sync("orders")
+    assert tick(defs, instance, "new_orders") == "nothing new was said about orders"
+
+
+def test_what_an_entity_reads_brings_about_its_sync(defs: dg.Definitions, instance: dg.DagsterInstance, world: World):
+    world.sync()
+    assert tick(defs, instance, "new_sellable") == "nothing new was said about sellable"
+    world.say("tryton", "stock", {"sku": "TEE", "location": "MAIN", "quantity": str(world.number()), "as_of": "2026-11-20T12:00:00Z"},
+              by="poll", remote_id="TEE@MAIN")  # fmt: skip
+    world.sync("stock")
+    assert isinstance(tick(defs, instance, "new_sellable"), dg.RunRequest)
+
+
+def test_runs_that_fail_before_they_settle_are_asked_for_ever_less_often(
+    defs: dg.Definitions, instance: dg.DagsterInstance, world: World
+):
+    world.say("shopify", "orders", order(world.number()))
+    assert isinstance(tick(defs, instance, "new_orders"), dg.RunRequest)
+    told = instance.create_run_for_job(defs.resolve_job_def("sync_orders"))
+    instance.report_run_failed(told)
+    assert "the last 1 runs of sync_orders failed; the next begins in" in str(tick(defs, instance, "new_orders"))
+
+
+def test_a_system_that_does_not_answer_is_told_to_its_steward_and_asked_again(
+    defs: dg.Definitions, instance: dg.DagsterInstance, world: World
+):
+    told = str(tick(defs, instance, "changes_shopify_variants"))
+    assert "shopify did not answer when asked for variants" in told
+    assert "team:ecommerce answers" in told
+    (alert,) = [row for row in world.store.rows("open_alerts") if row["subject"] == "shopify/variants"]
+    assert alert["steward"] == "team:ecommerce"
+
+
+def test_a_failed_run_raises_an_alert_that_the_next_good_one_ends(
+    defs: dg.Definitions, instance: dg.DagsterInstance, world: World, destination: Destination
+):
+    world.products("TEE")
+    number = world.number()
+    destination.refused.add(f"SHOP-{number}")
+    world.say("shopify", "orders", order(number))
+    failed = run(defs, instance, "sync_orders")
+    event = failed.get_run_failure_event()
+    context = dg.build_run_status_sensor_context(
+        sensor_name="failed_runs",
+        dagster_event=event,
+        dagster_instance=instance,
+        dagster_run=failed.dagster_run,
+        resources={"store": world.store},
+    ).for_run_failure()
+    defs.get_repository_def().get_sensor_def("failed_runs")(context)
+    (alert,) = [row for row in world.store.rows("open_alerts") if row["kind"] == "failed run"]
+    assert alert["subject"] == "sync_orders"
+    assert "the postcode is too long" in alert["sentence"]
+    destination.refused.clear()
+    assert run(defs, instance, "sync_orders", again=failed.dagster_run).success
+    assert [row for row in world.store.rows("open_alerts") if row["kind"] == "failed run"] == []
+
+
+def test_a_status_that_the_map_does_not_know_is_a_failed_check_that_names_file_and_fix(
+    defs: dg.Definitions, instance: dg.DagsterInstance, world: World
+):
+    world.say("shopify", "orders", order(world.number(), financial_status="teleported"))
+    check = checks_of(run(defs, instance, "sync_orders"))["stg_orders: statuses_are_mapped"]
+    assert not check.passed
+    assert "teleported" in (check.description or "")
+    assert "map/systems/shopify.yaml" in (check.description or "")
+
+
+def test_a_message_without_a_verdict_is_a_failed_check_that_names_it(world: World):
+    world.sync("orders")
+    world.say("shopify", "orders", order(world.number()))
+    newest = world.store.one("newest_ids")
+    assert newest is not None
+    checks = Checks(world.the_map, []).judge_settling(
+        "orders", steward="team:ecommerce", store=world.store, batch=Batch(newest["inbox_id"] - 1, newest["inbox_id"])
+    )
+    books = next(check for check in checks if check.check_name == "books_balance")
+    assert not books.passed
+    assert f"inbox_id {newest['inbox_id']}" in (books.description or "")
+    assert "team:ecommerce answers" in (books.description or "")
+
+
+def test_scheduled_checks_listen_for_silent_senders_and_run_dbts_tests(
+    defs: dg.Definitions, instance: dg.DagsterInstance, world: World
+):
+    world.say("shopify", "orders", *(order(world.number()) for _ in range(6)))
+    world.sync()
+    with world.store.transaction() as connection:  # heard every hour, and for a day not at all
+        connection.execute(
+            sa.text(
+                "update inbox set received_at = now() - interval '1 day' - interval '1 hour' * (inbox_id % 8) "
+                "where system = 'shopify' and stream = 'orders'"
+            )
+        )
+    result = run(defs, instance, "check_orders")
+    assert result.success
+    checks = checks_of(result)
+    silent = checks["shopify/orders: sender_is_heard"]
+    assert not silent.passed
+    assert "team:ecommerce answers" in (silent.description or "")
+    assert checks["orders: order_number_is_unique"].passed
+    assert checks["orders_verdicts: inbox_id_is_unique"].passed
+
+
+def test_what_is_old_is_forgotten_and_the_books_are_not(
+    defs: dg.Definitions, instance: dg.DagsterInstance, world: World
+):
+    with world.store.transaction() as connection:
+        connection.execute(
+            sa.text(
+                "insert into alerts (subject, kind, steward, sentence, over_at) "
+                "values ('old', 'failed run', 'nobody', 'it is over', now() - interval '1 year')"
+            )
+        )
+    before = world.store.one("newest_ids")
+    assert run(defs, instance, "retention").success
+    assert world.store.one("newest_ids") == before
+    with world.store.transaction() as connection:
+        assert connection.execute(sa.text("select count(*) from alerts where subject = 'old'")).scalar_one() == 0
