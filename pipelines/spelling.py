@@ -65,7 +65,7 @@ class Source:
         hoist = Hoist()
         for expression in [self.remote_id, *self.says.key, self.says.originates, self.occurred_at or ""]:
             hoist(expression)
-        for expression in [self.says.unfold or "", self.says.line or "", *self.says.fields.values()]:
+        for expression in [self.says.line or "", *self.says.fields.values()]:
             hoist(expression)
             hoist.is_said(expression, False)
         return hoist

@@ -8,17 +8,24 @@ with
 <% set hoist = source.hoist %>
 << source.name >> as (
 <% if is_child %>
+    -- Only what the lines need goes along: a payload of a thousand lines must not be copied a thousand times.
     with items as (
-        select *, unnest(items) as item, generate_subscripts(items, 1) as position
+        select
+            inbox_id, system, stream, received_at, heard,
+            unnest(items) as item, generate_subscripts(items, 1) as position
         from (
             select
-                *, json_extract(payload, [<< hoist.places.payload | listed >>]) as heard,
-                cast(<< hoist(source.says.unfold) >> as json[]) as items
+                inbox_id, system, stream, received_at,
+                json_extract(payload, [<< hoist.places.payload | listed >>]) as heard,
+                cast(<< source.says.unfold >> as json[]) as items
             from {{ ref("landing_<< e.root.entity >>") }}
             where system = '<< source.system.system >>' and stream = '<< source.stream_name >>' and {{ in_batch("inbox_id") }}
         )
     ),
-    lines as (select *, json_extract(item, [<< hoist.places.item | listed >>]) as item_heard from items)
+    lines as (
+        select * exclude (item), json_extract(item, [<< hoist.places.item | listed >>]) as item_heard
+        from items
+    )
 <% endif %>
     select
         inbox_id, system, stream, received_at, '<< source.system.time_zone >>' as zone,

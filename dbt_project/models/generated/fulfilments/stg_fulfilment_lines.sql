@@ -4,17 +4,24 @@
 
 with
 tryton_shipments as (
+    -- Only what the lines need goes along: a payload of a thousand lines must not be copied a thousand times.
     with items as (
-        select *, unnest(items) as item, generate_subscripts(items, 1) as position
+        select
+            inbox_id, system, stream, received_at, heard,
+            unnest(items) as item, generate_subscripts(items, 1) as position
         from (
             select
-                *, json_extract(payload, ['$.id', '$.number', '$.write_date', '$.lines']) as heard,
-                cast(heard[4] as json[]) as items
+                inbox_id, system, stream, received_at,
+                json_extract(payload, ['$.id', '$.number', '$.write_date']) as heard,
+                cast(payload -> '$.lines' as json[]) as items
             from {{ ref("landing_fulfilments") }}
             where system = 'tryton' and stream = 'shipments' and {{ in_batch("inbox_id") }}
         )
     ),
-    lines as (select *, json_extract(item, ['$.sku', '$.quantity']) as item_heard from items)
+    lines as (
+        select * exclude (item), json_extract(item, ['$.sku', '$.quantity']) as item_heard
+        from items
+    )
     select
         inbox_id, system, stream, received_at, 'UTC' as zone,
         position,
@@ -29,17 +36,24 @@ tryton_shipments as (
     from lines
 ),
 warehouse_despatches as (
+    -- Only what the lines need goes along: a payload of a thousand lines must not be copied a thousand times.
     with items as (
-        select *, unnest(items) as item, generate_subscripts(items, 1) as position
+        select
+            inbox_id, system, stream, received_at, heard,
+            unnest(items) as item, generate_subscripts(items, 1) as position
         from (
             select
-                *, json_extract(payload, ['$.parcel', '$.at', '$.lines']) as heard,
-                cast(heard[3] as json[]) as items
+                inbox_id, system, stream, received_at,
+                json_extract(payload, ['$.parcel', '$.at']) as heard,
+                cast(payload -> '$.lines' as json[]) as items
             from {{ ref("landing_fulfilments") }}
             where system = 'warehouse' and stream = 'despatches' and {{ in_batch("inbox_id") }}
         )
     ),
-    lines as (select *, json_extract(item, ['$.sku', '$.quantity']) as item_heard from items)
+    lines as (
+        select * exclude (item), json_extract(item, ['$.sku', '$.quantity']) as item_heard
+        from items
+    )
     select
         inbox_id, system, stream, received_at, 'Europe/Berlin' as zone,
         position,

@@ -4,17 +4,24 @@
 
 with
 shopify_orders as (
+    -- Only what the lines need goes along: a payload of a thousand lines must not be copied a thousand times.
     with items as (
-        select *, unnest(items) as item, generate_subscripts(items, 1) as position
+        select
+            inbox_id, system, stream, received_at, heard,
+            unnest(items) as item, generate_subscripts(items, 1) as position
         from (
             select
-                *, json_extract(payload, ['$.id', '$.updated_at', '$.line_items']) as heard,
-                cast(heard[3] as json[]) as items
+                inbox_id, system, stream, received_at,
+                json_extract(payload, ['$.id', '$.updated_at']) as heard,
+                cast(payload -> '$.line_items' as json[]) as items
             from {{ ref("landing_orders") }}
             where system = 'shopify' and stream = 'orders' and {{ in_batch("inbox_id") }}
         )
     ),
-    lines as (select *, json_extract(item, ['$.id', '$.sku', '$.title', '$.current_quantity', '$.quantity', '$.price', '$.discount_allocations', '$.tax_lines']) as item_heard from items)
+    lines as (
+        select * exclude (item), json_extract(item, ['$.id', '$.sku', '$.title', '$.current_quantity', '$.quantity', '$.price', '$.discount_allocations', '$.tax_lines']) as item_heard
+        from items
+    )
     select
         inbox_id, system, stream, received_at, 'UTC' as zone,
         position,
@@ -39,17 +46,24 @@ shopify_orders as (
     from lines
 ),
 shopify_orders_read as (
+    -- Only what the lines need goes along: a payload of a thousand lines must not be copied a thousand times.
     with items as (
-        select *, unnest(items) as item, generate_subscripts(items, 1) as position
+        select
+            inbox_id, system, stream, received_at, heard,
+            unnest(items) as item, generate_subscripts(items, 1) as position
         from (
             select
-                *, json_extract(payload, ['$.id', '$.updatedAt', '$.lineItems.nodes', '$.lineItems']) as heard,
-                cast(heard[3] as json[]) as items
+                inbox_id, system, stream, received_at,
+                json_extract(payload, ['$.id', '$.updatedAt']) as heard,
+                cast(payload -> '$.lineItems.nodes' as json[]) as items
             from {{ ref("landing_orders") }}
             where system = 'shopify' and stream = 'orders_read' and {{ in_batch("inbox_id") }}
         )
     ),
-    lines as (select *, json_extract(item, ['$.id', '$.sku', '$.title', '$.currentQuantity', '$.originalUnitPriceSet.shopMoney.amount', '$.originalUnitPriceSet', '$.discountAllocations', '$.taxLines']) as item_heard from items)
+    lines as (
+        select * exclude (item), json_extract(item, ['$.id', '$.sku', '$.title', '$.currentQuantity', '$.originalUnitPriceSet.shopMoney.amount', '$.originalUnitPriceSet', '$.discountAllocations', '$.taxLines']) as item_heard
+        from items
+    )
     select
         inbox_id, system, stream, received_at, 'UTC' as zone,
         position,
@@ -74,17 +88,24 @@ shopify_orders_read as (
     from lines
 ),
 wholesale_order_files as (
+    -- Only what the lines need goes along: a payload of a thousand lines must not be copied a thousand times.
     with items as (
-        select *, unnest(items) as item, generate_subscripts(items, 1) as position
+        select
+            inbox_id, system, stream, received_at, heard,
+            unnest(items) as item, generate_subscripts(items, 1) as position
         from (
             select
-                *, json_extract(payload, ['$.InvoiceNo', '$.rows']) as heard,
-                cast(heard[2] as json[]) as items
+                inbox_id, system, stream, received_at,
+                json_extract(payload, ['$.InvoiceNo']) as heard,
+                cast(payload -> '$.rows' as json[]) as items
             from {{ ref("landing_orders") }}
             where system = 'wholesale' and stream = 'order_files' and {{ in_batch("inbox_id") }}
         )
     ),
-    lines as (select *, json_extract(item, ['$.StockCode', '$.Description', '$.Quantity', '$.UnitPrice']) as item_heard from items)
+    lines as (
+        select * exclude (item), json_extract(item, ['$.StockCode', '$.Description', '$.Quantity', '$.UnitPrice']) as item_heard
+        from items
+    )
     select
         inbox_id, system, stream, received_at, 'Europe/London' as zone,
         position,
