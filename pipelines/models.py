@@ -10,6 +10,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
 from dbt.cli.main import dbtRunner
@@ -39,10 +40,12 @@ class Batch:
     after_ledger_id: int
     upto_ledger_id: int
     is_full: bool
+    goes_on: bool  # the last build did not end: what it was settling is settled again
 
     @property
-    def bounds(self) -> dict[str, int]:
-        names = ("after_inbox_id", "upto_inbox_id", "after_ledger_id", "upto_ledger_id")
+    def told(self) -> dict[str, int | bool]:
+        """What dbt is told of it."""
+        names = ("after_inbox_id", "upto_inbox_id", "after_ledger_id", "upto_ledger_id", "goes_on")
         return {name: getattr(self, name) for name in names}
 
 
@@ -85,12 +88,13 @@ def sync(
     the_map: IntegrationMap,
     run_id: str,
     full: bool = False,
+    project: Path = PROJECT,
     log: Callable[[str], None] = print,
 ) -> Settled:
     """Settle what was said about the entity since its last settled batch, and enqueue what destinations should now hold.
 
     Safe to repeat and to kill anywhere: the batch is marked settled only after everything else has succeeded.
-    Raises BuildFailed.
+    `project` is the dbt project that was written from `the_map`. Raises BuildFailed.
     """
     started = time.monotonic()
     settled = Settled(entity)
@@ -100,13 +104,13 @@ def sync(
             return settled
         settled.batch = batch
         log(f"batch {batch.batch_id}: inbox {batch.after_inbox_id} < id <= {batch.upto_inbox_id}")
-        arguments = ["--vars", json.dumps(batch.bounds), *(["--full-refresh"] if batch.is_full else [])]
-        settled.built = run_dbt(["run", "--select", f"tag:sync_{entity}", *arguments])
-        wanted, settled.verdicts, settled.rows = _read_results(entity, store, the_map, batch)
+        arguments = ["--vars", json.dumps(batch.told), *(["--full-refresh"] if batch.is_full else [])]
+        settled.built = run_dbt(["run", "--select", f"tag:sync_{entity}", *arguments], project)
+        wanted, settled.verdicts, settled.rows, wakes = _read_results(entity, store, the_map, batch)
         with store.transaction() as connection:
             if wanted is not None:
                 settled.enqueued = _enqueue(connection, entity, the_map, wanted, run_id)
-            connection.execute(query("settle_batch"), {"batch_id": batch.batch_id})
+            connection.execute(query("settle_batch"), {"batch_id": batch.batch_id, "wakes": wakes})
     settled.seconds = time.monotonic() - started
     return settled
 
@@ -125,13 +129,15 @@ def open_batch(entity: str, *, store: Store, the_map: IntegrationMap, full: bool
         "after_ledger_id": 0 if is_full or last is None else last["upto_ledger_id"],
         "upto_ledger_id": newest["ledger_id"],
     }
-    if not is_full:
+    unfinished = store.one("is_unfinished", entity=entity)
+    goes_on = bool(unfinished and unfinished["goes_on"])
+    if not is_full and not goes_on:
         reads = facts.entity.reads
         news = store.one("has_news", entity=entity, streams=facts.stream_names, reads=reads, **bounds)
         if not news or not news["has_news"]:
             return None
     row = store.one("open_batch", entity=entity, fingerprint=mark, is_full=is_full, **bounds)
-    return Batch(batch_id=row["batch_id"] if row else 0, is_full=is_full, **bounds)
+    return Batch(batch_id=row["batch_id"] if row else 0, is_full=is_full, goes_on=goes_on, **bounds)
 
 
 def model_names(facts: Facts) -> set[str]:
@@ -168,8 +174,9 @@ def _folders(project: Path) -> list[str]:
 
 def _read_results(
     entity: str, store: Store, the_map: IntegrationMap, batch: Batch
-) -> tuple[pa.Table | None, dict[str, int], dict[str, int]]:
-    """The wanted rows of the touched keys, the verdicts of the batch's messages, and how many rows the models hold."""
+) -> tuple[pa.Table | None, dict[str, int], dict[str, int], list[str]]:
+    """The wanted rows of the touched keys, the verdicts of the batch's messages, how many rows the models hold, and who
+    may go on."""
     facts = Facts(the_map, the_map.entities[entity])
     delivered = {row["flow"] for row in store.rows("flows_that_delivered", entity=entity)}
     with lake.reading(store.url, settings.lake()) as db:
@@ -182,8 +189,9 @@ def _read_results(
                 " union all ".join(f"select '{name}', count(*) from {name}" for name in (entity, f"touched_{entity}"))
             ).fetchall()
         )
+        wakes = _woken(db, entity, store, the_map)
         if not facts.outbound:
-            return None, dict(verdicts), rows
+            return None, dict(verdicts), rows, wakes
         key = facts.key[0]
         going_live = [
             name for name, out in facts.outbound.items() if name not in delivered and out.flow.write == "absolute"
@@ -202,7 +210,20 @@ def _read_results(
             """,
             [going_live],
         ).to_arrow_table()
-    return wanted, dict(verdicts), rows
+    return wanted, dict(verdicts), rows, wakes
+
+
+def _woken(db: duckdb.DuckDBPyConnection, entity: str, store: Store, the_map: IntegrationMap) -> list[str]:
+    """The entities with records that waited for one of these, or that are these and missed the batch of another."""
+    tables = {row["table_name"] for row in store.rows("lake_tables")}
+    woken = set()
+    for other in the_map.roots:
+        for waiting, name, target in Facts(the_map, other).references:
+            if entity in (other.entity, target) and {waiting, target} <= tables:
+                known = f"{name} in (select {the_map.entities[target].key[0]} from {target})"
+                if db.execute(f"select 1 from {waiting} where not is_{name}_known and {known} limit 1").fetchone():
+                    woken.add(other.entity)
+    return sorted(woken)
 
 
 def _enqueue(

@@ -73,7 +73,8 @@ create table batches (
     fingerprint     text not null,     -- of what the map says about the entity
     is_full         boolean not null,
     opened_at       timestamptz not null default now(),
-    settled_at      timestamptz
+    settled_at      timestamptz,
+    wakes           text[] not null default '{}'   -- entities with records that waited for one of these and may go on
 );
 create index batches_settled on batches (entity, batch_id desc) where settled_at is not null;
 
@@ -203,4 +204,4 @@ create table webhook_health (
 );
 
 create table schema_version (version int primary key, applied_at timestamptz not null default now());
-insert into schema_version values (1);
+insert into schema_version values (2);

@@ -23,9 +23,10 @@ create or replace macro memory.main.as_instant(value, zone) as case when has_off
 
 -- Newest wins. Equal times of a trusted clock are settled by the body, so that every order of arrival settles the same way;
 -- a file that is sent again for the same time is a correction, so there (a tie of 0) the later arrival wins. One number of
--- 51 bits of microseconds, 44 of the body's hash and 32 of the arrival.
-create or replace macro memory.main.tie_of_body(body_hash) as cast('0x' || left(body_hash, 11) as bigint);
-create or replace macro memory.main.order_key_of(moment, tie, inbox_id) as (cast(epoch_us(moment) as hugeint) * 17592186044416 + tie) * 4294967296 + inbox_id % 4294967296;
+-- microseconds, 40 bits of the body's hash and 31 of the arrival; a decimal, for Parquet has no 128-bit integers, and DuckDB
+-- would write them as doubles, which forget body and arrival.
+create or replace macro memory.main.tie_of_body(body_hash) as cast('0x' || left(body_hash, 10) as bigint);
+create or replace macro memory.main.order_key_of(moment, tie, inbox_id) as cast((cast(epoch_us(moment) as hugeint) * 1099511627776 + tie) * 2147483648 + inbox_id % 2147483648 as decimal(38, 0));
 
 create or replace macro memory.main.is_boolean(value) as lower(value) in ('true', 'false', '1', '0', 'yes', 'no', 't', 'f');
 create or replace macro memory.main.as_boolean(value) as try_cast(case lower(value) when 'yes' then 'true' when 'no' then 'false' else lower(value) end as boolean);

@@ -22,10 +22,22 @@ select
           and kind <> 'held'
     ) or exists (
         select 1 from batches
-        where entity = any(:reads) and settled_at > coalesce(
-            (select max(settled_at) from batches where entity = :entity), '-infinity'
+        where (entity = any(cast(:reads as text[])) or :entity = any(wakes)) and settled_at > (
+            select opened_at from batches
+            where entity = :entity and settled_at is not null
+            order by batch_id desc
+            limit 1
         )
     ) as has_news
+
+-- name: is_unfinished
+-- Whether a batch was opened after the last settled one: its build failed, or was killed.
+select exists (
+    select 1 from batches
+    where entity = :entity and settled_at is null and batch_id > coalesce(
+        (select max(batch_id) from batches where entity = :entity and settled_at is not null), 0
+    )
+) as goes_on
 
 -- name: open_batch
 insert into batches (entity, after_inbox_id, upto_inbox_id, after_ledger_id, upto_ledger_id, fingerprint, is_full)
@@ -33,7 +45,7 @@ values (:entity, :after_inbox_id, :upto_inbox_id, :after_ledger_id, :upto_ledger
 returning batch_id
 
 -- name: settle_batch
-update batches set settled_at = clock_timestamp() where batch_id = :batch_id
+update batches set settled_at = clock_timestamp(), wakes = :wakes where batch_id = :batch_id
 
 -- name: lake_tables
 select table_name from lake.ducklake_table where end_snapshot is null

@@ -30,7 +30,7 @@ select
     ) as has_deliveries,
     exists (
         select from batches
-        where entity = any(cast(:reads as text[])) and settled_at > (select opened_at from last)
+        where (entity = any(cast(:reads as text[])) or :entity = any(wakes)) and settled_at > (select opened_at from last)
     ) as has_neighbours
 
 -- name: flow_health
