@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -50,39 +51,54 @@ class FlowFigures:
         self.the_map = the_map
         self.messages: Counter[tuple[str, str]] = Counter()
         self.upto_inbox_id = 0
+        self.verdicts: dict[str, Counter[tuple[str, str, str]]] = {}  # entity -> (system, stream, verdict) -> messages
+        self._settled: dict[str, int] = {}  # entity -> the batch up to which its verdicts are counted
+        self._lake = ExitStack()
+        self._db: duckdb.DuckDBPyConnection | None = None
 
     def look(self) -> list[Figures]:
         """The figures of every flow, now. Raises sqlalchemy.exc.OperationalError when the database does not answer."""
         for row in self.store.rows("count_messages", after_inbox_id=self.upto_inbox_id):
             self.messages[row["system"], row["stream"]] += row["messages"]
             self.upto_inbox_id = max(self.upto_inbox_id, row["upto_inbox_id"])
-        verdicts = self._verdicts()
+        self._count_verdicts()
         deliveries = {row["flow"]: row for row in self.store.rows("count_deliveries")}
         found = []
         for name, (entity, flow) in self.the_map.flows.items():
             if flow.to:
                 found.append(self._outbound(name, entity.entity, flow, deliveries.get(name, {})))
             else:
-                found.append(self._inbound(name, entity.entity, flow, verdicts.get(entity.entity, Counter())))
+                found.append(self._inbound(name, entity.entity, flow, self.verdicts.get(entity.entity, Counter())))
         return sorted(found, key=lambda one: one.is_outbound)
 
-    def _verdicts(self) -> dict[str, Counter[tuple[str, str, str]]]:
-        """By entity: how many messages of (system, stream) have which verdict."""
-        told: dict[str, Counter[tuple[str, str, str]]] = {}
+    def close(self) -> None:
+        """Let go of the warehouse."""
+        self._lake.close()
+        self._db = None
+
+    def _count_verdicts(self) -> None:
+        """Read again the verdicts of the entities that were settled since."""
         entities = [root.entity for root in self.the_map.roots if self.the_map.says(root.entity)]
-        try:
-            with lake.reading(self.store.url, settings.lake()) as db:
-                for entity in entities:
-                    try:
-                        rows = db.execute(
-                            f"select system, stream, verdict, count(*) from {entity}_verdicts group by all"
-                        ).fetchall()
-                    except duckdb.CatalogException:
-                        continue  # it was never settled yet
-                    told[entity] = Counter({(system, stream, verdict): n for system, stream, verdict, n in rows})
-        except (lake.LakeProblem, duckdb.Error):
-            return told  # no one has made the warehouse yet
-        return told
+        newest = {row["entity"]: row["batch_id"] for row in self.store.rows("newest_settled", entities=entities)}
+        for entity in entities:
+            if newest[entity] in (None, self._settled.get(entity)):
+                continue
+            try:
+                rows = self._warehouse().execute(
+                    f"select system, stream, verdict, count(*) from {entity}_verdicts group by all"
+                )
+                told = {(system, stream, verdict): count for system, stream, verdict, count in rows.fetchall()}
+            except (lake.LakeProblem, duckdb.Error):
+                self.close()  # what is wrong with it shows in the flows' own runs
+                return
+            self.verdicts[entity] = Counter(told)
+            self._settled[entity] = newest[entity]
+
+    def _warehouse(self) -> duckdb.DuckDBPyConnection:
+        """One connection, kept: to open it takes half a second of work."""
+        if self._db is None:
+            self._db = self._lake.enter_context(lake.reading(self.store.url, settings.lake()))
+        return self._db
 
     def _inbound(self, name: str, entity: str, flow: Flow, verdicts: Counter[tuple[str, str, str]]) -> Figures:
         senders = {system.system for system in self.the_map.systems_named(flow.from_ or "")}
@@ -171,6 +187,7 @@ class Watch:
             except Exception as problem:  # noqa: BLE001  whatever it is, it is told, and looked at again
                 reason = str(getattr(problem, "orig", None) or problem).strip().partition("\n")[0]
                 self.trouble = f"the flows cannot be counted now: {reason}"
+        self.figures.close()
 
     def _look_for_the_first(self, store: Store) -> None:
         row = store.one("first_applied", **self.first)
