@@ -103,6 +103,7 @@ class Sensors:
             "systems": [system for system, _ in told],
             "streams": [stream for _, stream in told],
             "reads": entity.reads,
+            "needs": self._needs(entity),
         }
 
         @dg.sensor(
@@ -115,7 +116,10 @@ class Sensors:
         )
         def new_messages(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
             store: Store = context.resources.store
-            why = self._why(store.one("news", **values) or {}, name)
+            news = store.one("news", **values) or {}
+            if news["needed"]:
+                return dg.SkipReason(f"{name} waits until {' and '.join(news['needed'])} was settled once")
+            why = self._why(news, name)
             if why is None:
                 return dg.SkipReason(f"nothing new was said about {name}")
             wait = reason_to_wait(context.instance, job, is_settling=True)
@@ -212,6 +216,17 @@ class Sensors:
             "has_neighbours": "what it reads was settled",
         }
         return next((told for name, told in reasons.items() if news.get(name)), None)
+
+    def _needs(self, entity: Entity) -> list[str]:
+        """The entities whose tables its models read."""
+        referred = {
+            field.references
+            for member in self.the_map.family(entity.entity)
+            for field in member.fields.values()
+            if field.references
+        }
+        roots = {self.the_map.entities[name].parent or name for name in {*entity.reads, *referred}}
+        return sorted(roots - {entity.entity})
 
     def _pace(self, entity: Entity) -> int:
         """A sixtieth of the shortest promise, so that looking for news costs little of it; 1 to 15 seconds."""

@@ -18,6 +18,7 @@ from pipelines.definitions import Unset, build
 from pipelines.lineage import Lineage, read_models
 from pipelines.map_schema import IntegrationMap
 from pipelines.sensors import SETTLED
+from resources.store import Store
 from tests.destination import Destination, HttpDestination, running_destination
 from tests.fixtures_world import World, order
 
@@ -41,6 +42,7 @@ def destination() -> Iterator[Destination]:
 @pytest.fixture(scope="module")
 def defs(world: World, destination: Destination) -> dg.Definitions:
     """The sandbox merchant's definitions over a database and lake of their own, with a real server as ERP."""
+    world.sync()
     erp = HttpDestination(base_url=destination.url)
     return build(world.the_map, {"store": world.store, "tryton": erp, "shopify": SEEN_BY_NOBODY})
 
@@ -78,11 +80,12 @@ def sentence(result: dg.JobExecutionResult) -> str:
 def tick(defs: dg.Definitions, instance: dg.DagsterInstance, sensor: str) -> dg.RunRequest | str:
     """What a sensor asks for, or why it does not."""
     found = defs.get_repository_def().get_sensor_def(sensor)
-    resources = {key: defs.resources[key] for key in found.required_resource_keys}
+    resources = {key: (defs.resources or {})[key] for key in found.required_resource_keys}
     with dg.build_sensor_context(instance=instance, resources=resources, sensor_name=sensor) as context:
         told = found.evaluate_tick(context)
-    assert len(told.run_requests) <= 1
-    return told.run_requests[0] if told.run_requests else str(told.skip_message)
+    asked = told.run_requests or []
+    assert len(asked) <= 1
+    return asked[0] if asked else str(told.skip_message)
 
 
 def metadata_of(result: dg.JobExecutionResult, *key: str) -> dict[str, Any]:
@@ -278,6 +281,15 @@ def test_a_destination_that_is_down_fails_the_run_in_one_sentence_until_its_brea
     assert run(defs, instance, "deliver_tryton").success
 
 
+def test_an_entity_is_not_settled_before_what_it_refers_to(
+    defs: dg.Definitions, instance: dg.DagsterInstance, store: Store
+):
+    """The first start: orders cannot be held against products that nobody has settled yet."""
+    sensor = defs.get_repository_def().get_sensor_def("new_orders")
+    with dg.build_sensor_context(instance=instance, resources={"store": store}) as context:
+        assert sensor.evaluate_tick(context).skip_message == "orders waits until products was settled once"
+
+
 def test_a_sync_is_asked_for_once_for_all_that_arrived(
     defs: dg.Definitions, instance: dg.DagsterInstance, world: World
 ):
@@ -361,7 +373,7 @@ def test_a_status_that_the_map_does_not_know_is_a_failed_check_that_names_file_a
 
 
 def test_a_message_without_a_verdict_is_a_failed_check_that_names_it(world: World):
-    world.sync("orders")
+    world.sync()
     world.say("shopify", "orders", order(world.number()))
     newest = world.store.one("newest_ids")
     assert newest is not None

@@ -9,6 +9,11 @@ with last as (
 )
 select
     (select fingerprint from last) as fingerprint,
+    array(
+        select needed from unnest(cast(:needs as text[])) as needed
+        where not exists (select from batches where entity = needed and settled_at is not null)
+        order by needed
+    ) as needed,
     coalesce((
         select max(newest.inbox_id)
         from unnest(cast(:systems as text[]), cast(:streams as text[])) as told (system, stream)
