@@ -14,15 +14,16 @@ with records as (
 << child.name >> as (
     select
         << key >>,
-        list(struct_pack(
+        -- One text a line: lists of structs would take ten times the memory.
+        '[' || string_agg(cast(to_json(struct_pack(
 <% for column in child.key[1:] %>
             << column >> := << column >>,
 <% endfor %>
 <% for name in child.fields %>
             << name >> := << child.travelling(name) >><< "," if not loop.last >>
 <% endfor %>
-        ) order by position, << child.key[-1] >>) as lines,
-        list('waits for ' || sku || ', which no one has told us of' order by position) filter (where not << "is_sku_known" if child.has_references else "true" >>) as waits_for
+        )) as varchar), ',' order by position, << child.key[-1] >>) || ']' as lines,
+        min('waits for ' || sku || ', which no one has told us of') filter (where not << "is_sku_known" if child.has_references else "true" >>) as waits_for
     from {{ ref("<< child.name >>") }}
     where removed_at is null and << key >> in (select << key >> from records)
     group by << key >>
@@ -76,7 +77,7 @@ conflicts as (
             << out.reference_name >>_remote_id := parents.origin_remote_id,
 <% endif %>
 <% for child in out.flow.with_ %>
-            lines := coalesce(<< child >>.lines, []),
+            lines := cast(coalesce(<< child >>.lines, '[]') as json),
 <% endfor %>
 <% for field in out.flow.fields %>
             << field >> := << out.travelling_of(field) >><< "," if not loop.last >>
@@ -89,7 +90,7 @@ conflicts as (
             list_filter(records.flags, lambda flag: split_part(flag, ' ', 1) in (<< out.flow.fields | listed >>))[1],
 <% endif %>
 <% for child in out.flow.with_ if e.child_named(child).has_references %>
-            << child >>.waits_for[1],
+            << child >>.waits_for,
 <% endfor %>
 <% for field, f in e.fields.items() if f.references %>
             if(not records.is_<< field >>_known, 'waits for ' || records.<< field >> || ', which no one has told us of', null),

@@ -12,12 +12,13 @@ with records as (
 fulfilment_lines as (
     select
         fulfilment_number,
-        list(struct_pack(
+        -- One text a line: lists of structs would take ten times the memory.
+        '[' || string_agg(cast(to_json(struct_pack(
             line_id := line_id,
             sku := sku,
             quantity := cast(quantity as varchar)
-        ) order by position, line_id) as lines,
-        list('waits for ' || sku || ', which no one has told us of' order by position) filter (where not true) as waits_for
+        )) as varchar), ',' order by position, line_id) || ']' as lines,
+        min('waits for ' || sku || ', which no one has told us of') filter (where not true) as waits_for
     from {{ ref("fulfilment_lines") }}
     where removed_at is null and fulfilment_number in (select fulfilment_number from records)
     group by fulfilment_number
@@ -48,7 +49,7 @@ despatch_to_storefront as (
         to_json(struct_pack(
             fulfilment_number := records.fulfilment_number,
             order_remote_id := parents.origin_remote_id,
-            lines := coalesce(fulfilment_lines.lines, []),
+            lines := cast(coalesce(fulfilment_lines.lines, '[]') as json),
             order_number := records.order_number,
             tracking_number := records.tracking_number,
             carrier := records.carrier,

@@ -12,7 +12,8 @@ with records as (
 order_lines as (
     select
         order_number,
-        list(struct_pack(
+        -- One text a line: lists of structs would take ten times the memory.
+        '[' || string_agg(cast(to_json(struct_pack(
             line_id := line_id,
             sku := sku,
             title := title,
@@ -21,8 +22,8 @@ order_lines as (
             discount := as_travelling(discount),
             tax_rate := as_travelling(tax_rate),
             is_credit := cast(is_credit as varchar)
-        ) order by position, line_id) as lines,
-        list('waits for ' || sku || ', which no one has told us of' order by position) filter (where not is_sku_known) as waits_for
+        )) as varchar), ',' order by position, line_id) || ']' as lines,
+        min('waits for ' || sku || ', which no one has told us of') filter (where not is_sku_known) as waits_for
     from {{ ref("order_lines") }}
     where removed_at is null and order_number in (select order_number from records)
     group by order_number
@@ -60,7 +61,7 @@ orders_to_erp as (
         'cancel' as action_on_leave,
         to_json(struct_pack(
             order_number := records.order_number,
-            lines := coalesce(order_lines.lines, []),
+            lines := cast(coalesce(order_lines.lines, '[]') as json),
             number := records.number,
             status := records.status,
             currency := records.currency,
@@ -83,7 +84,7 @@ orders_to_erp as (
         coalesce(
             'the newest message could not be taken: ' || records.rejected_since,
             list_filter(records.flags, lambda flag: split_part(flag, ' ', 1) in ('number', 'status', 'currency', 'placed_at', 'total', 'tax_total', 'discount_total', 'shipping_total', 'prices_include_tax', 'email', 'phone', 'customer', 'name', 'street', 'city', 'postcode', 'country'))[1],
-            order_lines.waits_for[1],
+            order_lines.waits_for,
             conflicts.held_because,
             null
         ) as held_because,
