@@ -75,7 +75,7 @@ def fingerprint(the_map: IntegrationMap, entity: str) -> str:
 def _fingerprint(files: dict[Path, str], entity: str) -> str:
     folder = Path("models/generated") / entity
     parts = [text for path, text in sorted(files.items()) if folder in path.parents or path.parts[0] == "macros"]
-    parts += [path.read_text() for path in sorted(DBT_PROJECT.glob("macros/*.sql"))]  # the words in which the models speak
+    parts += [path.read_text() for path in sorted(DBT_PROJECT.glob("macros/*.sql"))]  # the words that models speak
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
