@@ -16,7 +16,6 @@ import click
 from rich.console import Console
 
 from pipelines import instance, programs
-from pipelines.connectors import MissingSetting, connector_for
 from pipelines.figures import FlowFigures, Watch, plain, table_of
 from pipelines.map_lint import lint
 from pipelines.map_schema import IntegrationMap, load_map
@@ -179,14 +178,16 @@ def check_map(the_map: IntegrationMap) -> None:
 
 def check_settings(the_map: IntegrationMap) -> None:
     """Raises CannotRun with every variable that the map asks for and that is not set."""
-    missing = []
-    for system in the_map.systems.values():
-        try:
-            connector_for(system)
-        except MissingSetting as problem:
-            missing.append(str(problem))
-    if missing:
-        raise CannotRun("\n".join(missing))
+    missing = {
+        system.system: [told.env for told in system.settings.values() if os.environ.get(told.env, told.default) is None]
+        for system in the_map.systems.values()
+    }
+    told = [f"{', '.join(names)} (map/systems/{system}.yaml)" for system, names in missing.items() if names]
+    if told:
+        raise CannotRun(
+            f"the map asks for variables that are not set: {'; '.join(told)}; "
+            "set them in the environment or in .env (see .env.example)"
+        )
 
 
 def prepare_database() -> None:
