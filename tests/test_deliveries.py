@@ -318,6 +318,24 @@ def test_under_every_a_parked_version_keeps_the_later_ones_waiting(store: Store,
     assert destination.versions_of("A") == [1, 2]
 
 
+def test_a_later_version_waits_while_an_earlier_one_is_on_its_way_or_waits_for_its_next_try(store: Store) -> None:
+    def claim() -> list[int]:
+        claimed = courier.claim(store, "erp", limit=9, lease_seconds=60, courier="me", tiers={})
+        return [one.version for one in claimed]
+
+    want(store, row("A", "paid", deliver="every"))
+    assert claim() == [1]
+    want(store, row("A", "shipped", deliver="every"))
+    assert claim() == []
+    [first] = select(store, "select delivery_id from outbox where version = 1")
+    outcome = Outcome(first, Result.RETRY, reason="locked", retry_after=1000)
+    told: dict[str, Any] = {"rules": {}, "run_id": "run", "parked_by_run": "run", "started_at": datetime.now(UTC)}
+    courier.record(store, [outcome], courier="me", **told)
+    assert claim() == []
+    pass_time(store, 1001)
+    assert claim() == [1]
+
+
 def test_a_re_execution_claims_only_what_its_run_parked(store: Store, destination: Destination) -> None:
     destination.refused = {"A", "B", "C"}
     for key in ("A", "B"):
