@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import psycopg
 
 from pipelines.map_schema import load_map
