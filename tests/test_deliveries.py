@@ -232,15 +232,15 @@ def test_waits_double_up_to_a_limit_and_are_spread(store: Store, destination: De
         ) as told
         group by tries
     """
-    longest: dict[int, float] = {}
+    longest = 0.0
     for _ in range(14):
         carry(store, destination)
-        for tries, wait, is_within in select(store, waits):
+        for _, wait, is_within in select(store, waits):
             assert is_within
-            longest[tries] = max(wait, longest.get(tries, 0.0))
+            longest = max(wait, longest)
         assert select(store, "select count(distinct due_at) from outbox") == [40]
         pass_time(store, 1000)
-    assert longest[max(longest)] > 450
+    assert longest > 450
 
 
 def test_a_refused_record_is_parked_at_once_and_the_others_go_through(store: Store, destination: Destination) -> None:
