@@ -29,7 +29,6 @@ class Planned:
     program: Program
     after: tuple[str, ...] = ()
     needs_database: bool = False
-    doing: str = ""  # what a person reads while it prepares
 
 
 def addresses(*, with_sandbox: bool) -> list[Address]:
@@ -55,40 +54,34 @@ def addresses(*, with_sandbox: bool) -> list[Address]:
     return ours
 
 
-def concord() -> list[Planned]:
+def concord(*, with_sandbox: bool) -> list[Planned]:
     """The programs that are Concord itself."""
     dagster, code = settings.port("DAGSTER", 13000), settings.port("CODE", 13001)
     workspace = str(_workspace(code))
     server = ("api", "grpc", "-h", "127.0.0.1", "-p", str(code), "-m", "pipelines.definitions", "-a", "defs")
+    pages = ("-h", "127.0.0.1", "-p", str(dagster), "-w", workspace)
+    warm = ("code-server", "launcher")  # a run that is asked for before begins from nothing, which takes seconds
+    systems = ("shopify", "tryton", "sftp") if with_sandbox else ()  # a poll that is asked for before fails
+    door = _module("door", "pipelines.webhooks", port=settings.port("DOOR", 18700))
+    forks = _module("launcher", "pipelines.launcher", is_ready=launcher.path_of_socket().is_socket)
+    definitions = _module("code-server", "dagster", *server, "--location-name", "concord", port=code)
+    daemon = _module("daemon", "pipelines.daemon", "run", "-w", workspace)
+    webserver = _module("webserver", "dagster_webserver", *pages, port=dagster)
     return [
-        Planned(_module("door", "pipelines.webhooks", port=settings.port("DOOR", 18700)), needs_database=True),
-        Planned(_module("launcher", "pipelines.launcher", is_ready=launcher.path_of_socket().is_socket), needs_database=True),
-        Planned(_module("code-server", "dagster", *server, "--location-name", "concord", port=code), needs_database=True),
-        Planned(
-            _module("daemon", "pipelines.daemon", "run", "-w", workspace), after=("code-server",), needs_database=True
-        ),
-        Planned(
-            _module(
-                "webserver", "dagster_webserver", "-h", "127.0.0.1", "-p", str(dagster), "-w", workspace, port=dagster
-            ),
-            after=("code-server",),
-            needs_database=True,
-        ),
-    ]  # fmt: skip
+        Planned(definitions, needs_database=True),
+        Planned(forks, needs_database=True),
+        Planned(door, needs_database=True),
+        Planned(daemon, after=(*warm, *systems), needs_database=True),
+        Planned(webserver, after=warm, needs_database=True),
+    ]
 
 
 def sandbox(*, with_traffic: bool) -> list[Planned]:
     """The outside world to practise on."""
     shopify, tryton, sftp = (settings.port(*it) for it in (("SHOPIFY", 18800), ("TRYTON", 18069), ("SFTP", 18022)))
     planned = [
-        Planned(
-            _sandbox("tryton-preparation", "tryton", "prepare", is_step=True),
-            doing="installing Tryton and filling its database (minutes, once)",
-        ),
-        Planned(
-            _sandbox("shopify-preparation", "shopify", "prepare", is_step=True),
-            doing="fetching Shopify's schema (once)",
-        ),
+        Planned(_sandbox("tryton-preparation", "tryton", "prepare", is_step=True)),
+        Planned(_sandbox("shopify-preparation", "shopify", "prepare", is_step=True)),
         Planned(_sandbox("tryton", "tryton", port=tryton), after=("tryton-preparation",)),
         Planned(_sandbox("shopify", "shopify", port=shopify), after=("shopify-preparation",)),
         Planned(_sandbox("sftp", "sftp", port=sftp)),
@@ -96,8 +89,8 @@ def sandbox(*, with_traffic: bool) -> list[Planned]:
     ]
     if with_traffic:
         planned += [
-            Planned(_sandbox("traffic", "traffic"), after=("shopify", "door")),
-            Planned(_sandbox("wholesale", "wholesale"), after=("sftp",)),
+            Planned(_sandbox("traffic", "traffic"), after=("shopify", "door", "tryton")),
+            Planned(_sandbox("wholesale", "wholesale"), after=("sftp", "tryton")),
         ]
     return planned
 

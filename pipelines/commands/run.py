@@ -60,7 +60,8 @@ def command(no_sandbox: bool, no_traffic: bool, rate: float | None, seed: int | 
         if not no_sandbox:
             os.environ.update(sandbox_environment())
         check_settings(the_map)
-        plan = programs.concord() + ([] if no_sandbox else programs.sandbox(with_traffic=not no_traffic))
+        plan = [] if no_sandbox else programs.sandbox(with_traffic=not no_traffic)
+        plan += programs.concord(with_sandbox=not no_sandbox)
         keeper = Keeper(folder / "run", folder / "logs", screen.tell)
         try:
             Run(keeper, screen, the_map, plan, since, ends).go(addresses)
