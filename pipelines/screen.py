@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
@@ -32,12 +33,14 @@ class Screen:
 
     def __exit__(self, *_: object) -> None:
         if self._live:
-            self._live.stop()
+            with suppress(OSError):
+                self._live.stop()
             self._live = None
 
     def say(self, sentence: str) -> None:
-        """A line that stays."""
-        self.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        """A line that stays. A terminal that was closed hears nothing, and keeps nobody from stopping in order."""
+        with suppress(OSError):
+            self.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
     def tell(self, event: str) -> None:
         """Something that happened: it stays in the live area for a while."""
@@ -52,7 +55,8 @@ class Screen:
     ) -> None:
         """Show how things are now: the table on a terminal, elsewhere those of the lines that changed."""
         if self._live:
-            self._live.update(self._area(table, trouble, elapsed), refresh=True)
+            with suppress(OSError):
+                self._live.update(self._area(table, trouble, elapsed), refresh=True)
         elif time.monotonic() - self._plain_at >= PLAIN_EVERY:
             self._plain_at = time.monotonic()
             self._say_what_changed(lines, trouble, elapsed)

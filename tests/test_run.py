@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import signal
 import socket
@@ -25,6 +26,12 @@ from resources.tryton import Tryton
 from tests.fixtures_postgres import free_port
 
 PORTS = ("POSTGRES", "DOOR", "DAGSTER", "CODE", "SHOPIFY", "TRYTON", "SFTP")
+SETTINGS = {  # of systems that nobody runs
+    **dict.fromkeys(("SHOPIFY_URL", "TRYTON_URL"), "http://127.0.0.1:9/"),
+    **{f"{name}_SFTP_URL": "sftp://nobody@127.0.0.1:9/" for name in ("WAREHOUSE", "WHOLESALE")},
+    **dict.fromkeys(("SHOPIFY_SHOP", "SHOPIFY_TOKEN", "SHOPIFY_WEBHOOK_SECRETS", "TRYTON_DATABASE"), "x"),
+    **dict.fromkeys(("TRYTON_USER", "TRYTON_PASSWORD", "WAREHOUSE_SFTP_PASSWORD", "WHOLESALE_SFTP_PASSWORD"), "x"),
+}
 COMMAND = str(Path(sys.executable).with_name("concord"))
 FIRST_ORDER = 240.0  # seconds; 25 on an idle machine of two cores, and tests may share theirs
 
@@ -235,6 +242,20 @@ def test_what_is_missing_or_makes_no_sense_is_named_with_its_variable(concord: C
     assert "TRYTON_PASSWORD (map/systems/tryton.yaml)" in said, "all that is missing is named at once"
     assert ".env.example" in said
     assert "CONCORD_DOOR_PORT is 'eighty'" in refusal(concord, CONCORD_DOOR_PORT="eighty")
+
+
+def test_a_terminal_that_is_closed_stops_everything_in_order(concord: Concord):
+    ours, theirs = pty.openpty()
+    concord.process = subprocess.Popen(
+        [COMMAND, "run", "--no-sandbox"], stdin=theirs, stdout=theirs, stderr=theirs, cwd=settings.ROOT, start_new_session=True,
+        env=concord.environment | SETTINGS,
+    )  # fmt: skip
+    os.close(theirs)
+    assert within(90, lambda: bool(marked(concord.state / "run"))), os.read(ours, 10_000)
+    os.close(ours)
+    concord.process.send_signal(signal.SIGHUP)
+    assert concord.process.wait(60) == 0
+    assert concord.leftovers() == []
 
 
 def test_a_state_folder_that_holds_other_things_is_refused(concord: Concord, tmp_path: Path):
