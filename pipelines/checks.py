@@ -10,6 +10,7 @@ import dagster as dg
 import duckdb
 import yaml
 
+from pipelines.asset_keys import flow_key, stream_key
 from pipelines.map_schema import Entity, Flow, IntegrationMap, Stream, System
 from resources import lake, settings
 from resources.store import Store
@@ -117,7 +118,8 @@ class Checks:
         judged = {row[0] for row in rows}
         missing, strange, twice = kept - judged, judged - kept, len(rows) - len(judged)
         wrong = (
-            [f"{len(missing)} messages have no verdict (the first is inbox_id {min(missing, default=0)})"] * bool(missing)
+            [f"{len(missing)} messages have no verdict (the first is inbox_id {min(missing, default=0)})"]
+            * bool(missing)
             + [f"{len(strange)} verdicts speak of no message (inbox_id {min(strange, default=0)})"] * bool(strange)
             + [f"{twice} messages have more than one verdict"] * bool(twice)
         )
@@ -203,12 +205,12 @@ class Checks:
             for spec in (
                 dg.AssetCheckSpec(
                     "nothing_is_parked",
-                    asset=[system, name],
+                    asset=flow_key(system, name),
                     description="No delivery waits for a person.",
                 ),
                 dg.AssetCheckSpec(
                     "lag_is_kept",
-                    asset=[system, name],
+                    asset=flow_key(system, name),
                     description=f"95 of 100 deliveries of the last hour were applied within {flow.max_lag} s of their "
                     "message, and none waits longer.",
                 ),
@@ -266,7 +268,7 @@ class Checks:
             *(
                 dg.AssetCheckSpec(
                     "sender_is_heard",
-                    asset=[system.system, name],
+                    asset=stream_key(system.system, name),
                     description=f"It was silent for less than {SILENCE} times its usual pace.",
                 )
                 for system, name, _ in self._streams_grouped_with(entity)
@@ -335,7 +337,7 @@ class Checks:
 
 
 def result(
-    asset: str | list[str],
+    asset: str | dg.AssetKey,
     name: str,
     *,
     passed: bool,
@@ -345,7 +347,7 @@ def result(
 ) -> dg.AssetCheckResult:
     """A check's result, with its sentence as description."""
     return dg.AssetCheckResult(
-        asset_key=dg.AssetKey(asset),
+        asset_key=dg.AssetKey.from_coercible(asset),
         check_name=name,
         passed=passed,
         severity=severity,
@@ -369,7 +371,9 @@ def _parked(system: str, name: str, flow: Flow, health: Mapping[str, Any]) -> dg
         )
         if flow.on_failure and flow.on_failure.fallback:
             told += f" Meanwhile: {flow.on_failure.fallback}."
-    return result([system, name], "nothing_is_parked", passed=not parked, told=told, metadata={"parked": parked})
+    return result(
+        flow_key(system, name), "nothing_is_parked", passed=not parked, told=told, metadata={"parked": parked}
+    )
 
 
 def _lag(system: str, name: str, flow: Flow, health: Mapping[str, Any]) -> dg.AssetCheckResult:
@@ -390,7 +394,7 @@ def _lag(system: str, name: str, flow: Flow, health: Mapping[str, Any]) -> dg.As
         else "."
     )
     return result(
-        [system, name],
+        flow_key(system, name),
         "lag_is_kept",
         passed=not (is_late or is_waiting),
         told=told,
@@ -415,7 +419,7 @@ def _heard(system: System, name: str, stream: Stream, store: Store) -> dg.AssetC
         told = f"It was last heard {silent_for:.0f} s ago; its usual pace is {pace:.0f} s"
         told += "." if passed else f". {system.steward} answers: see that {system.system} runs and still sends {name}."
     return result(
-        [system.system, name],
+        stream_key(system.system, name),
         "sender_is_heard",
         passed=passed,
         told=told,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from pipelines.asset_keys import flow_key, snapshot_key, stream_key
 from pipelines.map_schema import Entity, EntityField, Flow, IntegrationMap, Stream, System
 
 MODELS = Path(__file__).parents[1] / "dbt_project" / "models"
@@ -83,21 +84,6 @@ def read_models(folder: Path = MODELS) -> dict[str, Model]:
                 is_view=bool(VIEW.search(sql)),
             )
     return models
-
-
-def stream_key(system: str, stream: str) -> dg.AssetKey:
-    """What a system tells."""
-    return dg.AssetKey([system, stream])
-
-
-def snapshot_key(system: str, stream: str) -> dg.AssetKey:
-    """A whole look at what a system holds."""
-    return dg.AssetKey([system, stream, "snapshot"])
-
-
-def flow_key(system: str, flow: str) -> dg.AssetKey:
-    """What a flow brings to a destination."""
-    return dg.AssetKey([system, flow])
 
 
 def describe(field: EntityField) -> str:

@@ -13,9 +13,10 @@ import duckdb
 import sqlalchemy as sa
 
 from pipelines import arrivals, deliveries, models, reconciliation
+from pipelines.asset_keys import flow_key, snapshot_key, stream_key
 from pipelines.checks import Batch, Checks, numbers
 from pipelines.connectors import MissingSetting
-from pipelines.lineage import Lineage, flow_key, snapshot_key, stream_key
+from pipelines.lineage import Lineage
 from pipelines.map_schema import Entity, Stream, System
 from pipelines.sensors import ENTITY, SETTLED, STEWARD
 from resources import lake, settings

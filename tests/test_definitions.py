@@ -171,20 +171,20 @@ def test_lineage_leads_from_what_senders_tell_to_what_destinations_hold(defs: dg
         return {parent.to_user_string() for parent in graph.get(dg.AssetKey(key)).parent_keys}
 
     assert parents("landing_orders") == {
-        "shopify/orders",
-        "shopify/orders_deleted",
-        "shopify/orders_read",
-        "tryton/sales",
-        "wholesale/order_files",
+        "shopify/shopify_orders",
+        "shopify/shopify_orders_deleted",
+        "shopify/shopify_orders_read",
+        "tryton/tryton_sales",
+        "wholesale/wholesale_order_files",
     }
     assert "landing_orders" in parents("stg_orders")
     assert parents("orders") == {"stg_orders"}
     assert {"orders", "products"} <= parents("order_lines")
     assert {"orders", "order_lines", "orders_conflicts"} <= parents("wanted_orders")
     assert parents("tryton", "orders_to_erp") == {"wanted_orders"}
-    assert parents("snapshots_orders") == {"shopify/orders_read/snapshot", "tryton/sales/snapshot"}
+    assert parents("snapshots_orders") == {"shopify/shopify_orders_read_snapshot", "tryton/tryton_sales_snapshot"}
     assert {"snapshots_orders", "orders"} <= parents("reconcile_orders")
-    assert parents("shopify", "orders") == set()
+    assert parents("shopify", "shopify_orders") == set()
 
 
 def test_columns_carry_the_maps_types_meanings_and_owners(the_map: IntegrationMap):
@@ -208,7 +208,7 @@ def test_a_sync_settles_enqueues_and_delivers_in_one_run_and_says_so_in_numbers(
     assert f"SHOP-{number}" in destination.records
     assert metadata_of(result, "orders")["dagster/row_count"] >= 1
     assert metadata_of(result, "orders")["messages applied"] >= 1
-    assert metadata_of(result, "shopify", "orders")["new messages"] >= 1
+    assert metadata_of(result, "shopify", "shopify_orders")["new messages"] >= 1
     delivered = metadata_of(result, "tryton", "orders_to_erp")
     assert delivered["integrity rate (%)"] == 100.0
     assert 0 < delivered["lag p50 (s)"] <= delivered["lag p95 (s)"] < delivered["lag promised (s)"] == 120.0
@@ -401,7 +401,7 @@ def test_scheduled_checks_listen_for_silent_senders_and_run_dbts_tests(
     result = run(defs, instance, "check_orders")
     assert result.success
     checks = checks_of(result)
-    silent = checks["shopify/orders: sender_is_heard"]
+    silent = checks["shopify/shopify_orders: sender_is_heard"]
     assert not silent.passed
     assert "team:ecommerce answers" in (silent.description or "")
     assert checks["orders: order_number_is_unique"].passed
