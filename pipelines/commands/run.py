@@ -94,6 +94,7 @@ class Run:
     def go(self, addresses: Sequence[Address]) -> None:
         """Start everything and look after it until a signal comes. Raises CannotRun when a preparation fails."""
         is_told = is_first_told = False
+        self.screen.say(f"Concord starts; its state is in {self.keeper.folder.parent}")
         with self.screen:
             self._start_what_can()
             self._show()
