@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines import deliveries
 from pipelines.deliveries import DeliveryReport, deliver, due
 from pipelines.map_schema import Brake, IntegrationMap
-from resources import courier
+from resources import courier, destinations
 from resources.connector import Delivery, Outcome, Result, Unreachable
 from resources.outbox import requeue
 from resources.settings import ROOT
@@ -129,6 +130,23 @@ def test_a_time_out_before_applying_is_looked_up_and_sent_again_at_once(store: S
         "not found",
         "applied",
     ]
+
+
+def test_what_is_unknown_is_looked_up_before_anything_else_is_sent(store: Store, destination: Destination) -> None:
+    asked: list[str] = []
+
+    class Noting(HttpDestination):
+        def ask(self, method: str, path: str, **more: Any) -> requests.Response:
+            asked.append(method)
+            return super().ask(method, path, **more)
+
+    want(store, row("A"))
+    destination.drops = 1
+    carry(store, destination)
+    pass_time(store, 10)
+    want(store, row("B"))
+    carry(store, destination, connector=Noting(base_url=destination.url))
+    assert asked == ["GET", "POST"]
 
 
 def test_a_newer_version_waits_until_it_is_known_what_became_of_the_older_one(
@@ -419,9 +437,10 @@ def test_the_breaker_opens_after_five_times_and_lets_one_batch_through(store: St
     assert len(destination.batches) == 6, "one batch is let through"
     [seconds] = select(store, "select extract(epoch from open_until - now())::float8 from destinations")
     assert 45 < seconds <= 60, "and its failure doubles the wait"
-    for _ in range(8):
-        pass_time(store, 700)
+    for count in range(7, 15):
+        pass_time(store, 601)
         carry(store, destination, the_map)
+        assert len(destination.batches) == count, "and it never waits longer than ten minutes"
     [seconds] = select(store, "select extract(epoch from open_until - now())::float8 from destinations")
     assert 500 < seconds <= 600
     destination.broken = 0
@@ -429,6 +448,23 @@ def test_the_breaker_opens_after_five_times_and_lets_one_batch_through(store: St
     assert carry(store, destination, the_map).applied == 9
     assert select(store, "select failures, open_until from destinations") == [(0, None)]
     assert select(store, "select over_at is not null from alerts") == [True]
+
+
+def test_while_one_courier_tries_whether_a_destination_answers_again_no_other_may(store: Store) -> None:
+    def ask() -> destinations.Allowance:
+        return destinations.ask(store, "erp", wanted=5, per_second=None, trial_seconds=60)
+
+    for _ in range(destinations.BREAKS_AT):
+        destinations.did_not_answer(store, "erp", steward="team:it", reason="503", retry_after=None)
+    assert ask().is_closed
+    pass_time(store, 31)
+    trial = ask()
+    assert (trial.granted, trial.is_trial) == (5, True)
+    assert ask().is_closed
+    destinations.give_back(store, "erp", trial, unused=5, is_idle=True, per_second=None)
+    assert ask().is_trial, "the first found nothing to try it with"
+    pass_time(store, 61)
+    assert ask().is_trial, "the second died"
 
 
 def test_the_budget_survives_a_restart(store: Store, destination: Destination) -> None:
@@ -755,7 +791,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, word=st.sampled_from(["latest", "every"]))
 def test_whatever_was_wanted_and_whatever_went_wrong_the_destination_ends_with_the_last_word(
     store: Store, destination: Destination, steps: list[tuple[str, str, str]], word: str
