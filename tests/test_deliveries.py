@@ -785,6 +785,7 @@ STEPS = st.lists(
         ),
         st.sampled_from(["one", "two"]),
         st.sampled_from(["paid", "shipped"]),
+        st.sampled_from([0.0, 0.0, 30.0]),
     ),
     min_size=1,
     max_size=9,
@@ -794,12 +795,12 @@ STEPS = st.lists(
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, word=st.sampled_from(["latest", "every"]))
 def test_whatever_was_wanted_and_whatever_went_wrong_the_destination_ends_with_the_last_word(
-    store: Store, destination: Destination, steps: list[tuple[str, str, str]], word: str
+    store: Store, destination: Destination, steps: list[tuple[str, str, str, float]], word: str
 ) -> None:
     example = next(names)
     the_map = a_map(deliver=word)
     last: dict[str, str | None] = {}
-    for what, name, status in steps:
+    for what, name, status, seconds in steps:
         key = f"{name} {example}"
         match what:
             case "want":
@@ -822,7 +823,7 @@ def test_whatever_was_wanted_and_whatever_went_wrong_the_destination_ends_with_t
             case "break":
                 destination.broken += 1
         if what != "want":
-            pass_time(store, 30)
+            pass_time(store, seconds)
             carry(store, destination, the_map)
     destination.drops = destination.swallows = destination.broken = 0
     destination.refused = set()
