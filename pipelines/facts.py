@@ -92,6 +92,11 @@ class Facts:
         return list({source.system.system: source.system for source in self.sources}.values())
 
     @property
+    def has_line_ids(self) -> bool:
+        """Whether a sender names its lines itself, so that it may name two of them the same."""
+        return any(len(source.says.key) == len(self.key) for source in self.sources)
+
+    @property
     def has_references(self) -> bool:
         return any(field.references for field in self.fields.values())
 

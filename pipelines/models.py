@@ -1,6 +1,7 @@
 """Judge, settle, want: one batch of one entity through its dbt models and into the outbox."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
@@ -24,10 +25,16 @@ from resources.outbox import EnqueueReport, enqueue
 from resources.store import Store, query
 
 PROJECT = Path(__file__).parents[1] / "dbt_project"
+CONFLICT = re.compile("conflict|could not serialize|failed to commit ducklake", re.IGNORECASE)
+BUILDS = 4  # of one batch, when other writers of the lake keep being faster; DuckLake itself tries ten times
 
 
 class BuildFailed(Exception):
     """A model could not be built. The message names the model and DuckDB's reason."""
+
+
+class Conflict(BuildFailed):
+    """Another writer of the lake was faster; building again is safe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,15 @@ def sync(
         settled.batch = batch
         log(f"batch {batch.batch_id}: inbox {batch.after_inbox_id} < id <= {batch.upto_inbox_id}")
         arguments = ["--vars", json.dumps(batch.told), *(["--full-refresh"] if batch.is_full else [])]
-        settled.built = run_dbt(["run", "--select", f"tag:sync_{entity}", *arguments], project)
+        for builds in range(1, BUILDS + 1):
+            try:
+                settled.built = run_dbt(["run", "--select", f"tag:sync_{entity}", *arguments], project)
+                break
+            except Conflict as problem:
+                if builds == BUILDS:
+                    raise
+                log(f"{problem}; it is built again")
+                time.sleep(builds)
         wanted, settled.verdicts, settled.rows, wakes = _read_results(entity, store, the_map, batch)
         with store.transaction() as connection:
             if wanted is not None:
@@ -162,7 +177,8 @@ def run_dbt(arguments: Sequence[str], project: Path = PROJECT) -> list[Built]:
     built = [Built(n.node.name, str(n.status), n.execution_time, str(n.message or "")) for n in nodes]
     for node in built:
         if node.status in ("error", "runtime error"):
-            raise BuildFailed(f"model {node.name} could not be built: {' '.join(node.message.split())[:600]}")
+            kind = Conflict if CONFLICT.search(node.message) else BuildFailed
+            raise kind(f"model {node.name} could not be built: {' '.join(node.message.split())[:600]}")
     return built
 
 

@@ -138,11 +138,19 @@ judged as (
 bad_<< child.name >> as (
     select
         inbox_id,
-        list('line ' || position || coalesce(' (' || sku || ')', '') || ' ' || reason order by position) as reasons
+        list('line ' || position || coalesce(' (' || sku || ')', '') || ' ' || reason order by position, reason) as reasons
     from (
         select inbox_id, position, << "sku" if "sku" in child.fields else "null as sku" >>, unnest(reasons) as reason
         from {{ ref("stg_<< child.name >>") }}
         where len(reasons) > 0 and {{ in_batch("inbox_id") }}
+<% if child.has_line_ids %>
+        union all
+        select inbox_id, max(position), << "arg_max(sku, position)" if "sku" in child.fields else "null" >>, 'has the id of another line: ' || << child.key[-1] >>
+        from {{ ref("stg_<< child.name >>") }}
+        where << child.key[-1] >> is not null and {{ in_batch("inbox_id") }}
+        group by inbox_id, << child.key[-1] >>
+        having count(*) > 1
+<% endif %>
     )
     group by inbox_id
 )

@@ -110,7 +110,7 @@ judged as (
 bad_fulfilment_lines as (
     select
         inbox_id,
-        list('line ' || position || coalesce(' (' || sku || ')', '') || ' ' || reason order by position) as reasons
+        list('line ' || position || coalesce(' (' || sku || ')', '') || ' ' || reason order by position, reason) as reasons
     from (
         select inbox_id, position, sku, unnest(reasons) as reason
         from {{ ref("stg_fulfilment_lines") }}

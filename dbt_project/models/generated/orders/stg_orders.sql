@@ -422,11 +422,17 @@ judged as (
 bad_order_lines as (
     select
         inbox_id,
-        list('line ' || position || coalesce(' (' || sku || ')', '') || ' ' || reason order by position) as reasons
+        list('line ' || position || coalesce(' (' || sku || ')', '') || ' ' || reason order by position, reason) as reasons
     from (
         select inbox_id, position, sku, unnest(reasons) as reason
         from {{ ref("stg_order_lines") }}
         where len(reasons) > 0 and {{ in_batch("inbox_id") }}
+        union all
+        select inbox_id, max(position), arg_max(sku, position), 'has the id of another line: ' || line_id
+        from {{ ref("stg_order_lines") }}
+        where line_id is not null and {{ in_batch("inbox_id") }}
+        group by inbox_id, line_id
+        having count(*) > 1
     )
     group by inbox_id
 )
