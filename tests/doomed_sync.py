@@ -11,7 +11,7 @@ from resources.store import Store
 
 FORKS = multiprocessing.get_context("forkserver")
 
-if os.environ.get("CONCORD_FORKS_SYNCS"):  # in the forking server alone, before its first fork
+if os.environ.get("FORKS_SYNCS"):  # in the forking server alone, before its first fork
     os.environ["DBT_STATIC_PARSER"] = "false"  # it has threads of its own, which a fork would wait for and not have
     manifest()
 
@@ -24,7 +24,7 @@ def settle(url: str, folder: str, entity: str) -> None:
 
 def start(url: str, folder: str, entity: str) -> BaseProcess:
     """Begin to settle the entity; the process ends with 0 when it has."""
-    os.environ["CONCORD_FORKS_SYNCS"] = "1"
+    os.environ["FORKS_SYNCS"] = "1"
     FORKS.set_forkserver_preload([__name__, "dbt.adapters.duckdb.impl", "pandas"])
     process = FORKS.Process(target=settle, args=(url, folder, entity))
     process.start()
