@@ -12,7 +12,6 @@ import yaml
 
 from pipelines.asset_keys import flow_key, stream_key
 from pipelines.map_schema import Entity, Flow, IntegrationMap, Stream, System
-from resources import lake, settings
 from resources.store import Store
 
 MODELS = Path(__file__).parents[1] / "dbt_project" / "models"
@@ -96,15 +95,16 @@ class Checks:
             )
         return specs
 
-    def judge_settling(self, entity: str, *, steward: str, store: Store, batch: Batch) -> Iterator[dg.AssetCheckResult]:
+    def judge_settling(
+        self, entity: str, *, steward: str, store: Store, batch: Batch, db: duckdb.DuckDBPyConnection
+    ) -> Iterator[dg.AssetCheckResult]:
         """The results of `of_settling`, read from the lake."""
         if not self._sources(entity):
             return
-        with lake.reading(store.url, settings.lake()) as db:
-            yield self._books(entity, steward=steward, store=store, batch=batch, db=db)
-            yield self._quarantine(entity, db=db)
-            if self._ladders(entity):
-                yield self._statuses(entity, steward=steward, db=db)
+        yield self._books(entity, steward=steward, store=store, batch=batch, db=db)
+        yield self._quarantine(entity, db=db)
+        if self._ladders(entity):
+            yield self._statuses(entity, steward=steward, db=db)
 
     def _books(
         self, entity: str, *, steward: str, store: Store, batch: Batch, db: duckdb.DuckDBPyConnection

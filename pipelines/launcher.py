@@ -272,10 +272,11 @@ class WarmProcess:
 
     def _reap(self) -> None:
         while self.children:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status, used = os.wait4(-1, os.WNOHANG)
             if pid == 0:
                 return
             run_id = self.children.pop(pid, "?")
+            LOG.info("run %s took %.1f s of CPU, %.0f MB", run_id, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
             code = os.waitstatus_to_exitcode(status)
             if code < 0:  # the run's own failures are told by its events
                 LOG.warning("the process of run %s was ended by signal %s", run_id, -code)

@@ -111,7 +111,8 @@ def sync(
             return settled
         settled.batch = batch
         log(f"batch {batch.batch_id}: inbox {batch.after_inbox_id} < id <= {batch.upto_inbox_id}")
-        arguments = ["--vars", json.dumps(batch.told), *(["--full-refresh"] if batch.is_full else [])]
+        views = ["--exclude", "config.materialized:view"]  # they stand since the first build
+        arguments = ["--vars", json.dumps(batch.told), *(["--full-refresh"] if batch.is_full else views)]
         for builds in range(1, BUILDS + 1):
             try:
                 settled.built = run_dbt(["run", "--select", f"tag:sync_{entity}", *arguments], project)
@@ -169,7 +170,7 @@ def run_dbt(arguments: Sequence[str], project: Path = PROJECT) -> list[Built]:
     said = StringIO()
     with redirect_stdout(said):
         result = dbtRunner(manifest=manifest(project)).invoke(
-            [*arguments, *_folders(project), "--no-write-json", "--quiet"]
+            [*arguments, *_folders(project), "--no-write-json", "--quiet", "--log-level-file", "none"]
         )
     if result.exception:
         raise BuildFailed(f"dbt could not run: {result.exception}")

@@ -119,10 +119,14 @@ class Runs:
                 context.instance.add_run_tags(
                     context.run_id, {SETTLED: str(settled.batch.batch_id) if settled.batch else "nothing new"}
                 )
-                names = [spec.key.path[-1] for spec in specs]
+                batch = settled.batch
+                bounds = Batch(batch.after_inbox_id, batch.upto_inbox_id) if batch else Batch(0, 0)
                 with lake.reading(url, folder) as db:
-                    rows = count_rows(db, names)
-                    heard = count_heard(db, name, settled.batch, posted)
+                    rows = count_rows(db, [spec.key.path[-1] for spec in specs])
+                    heard = count_heard(db, name, batch, posted)
+                    judged = list(
+                        self.checks.judge_settling(name, steward=told.steward(name), store=store, batch=bounds, db=db)
+                    )
             for (system, stream), count in heard.items():
                 context.log_event(
                     dg.AssetMaterialization(
@@ -136,9 +140,7 @@ class Runs:
                 own = figures if model in (name, f"wanted_{name}") else {}
                 metadata = {"dagster/row_count": rows[model], **numbers({"seconds": seconds.get(model)}), **own}
                 yield dg.MaterializeResult(asset_key=spec.key, metadata=metadata)
-            batch = settled.batch
-            bounds = Batch(batch.after_inbox_id, batch.upto_inbox_id) if batch else Batch(0, 0)
-            yield from self.checks.judge_settling(name, steward=told.steward(name), store=store, batch=bounds)
+            yield from judged
             floods = settled.enqueued.floods if settled.enqueued else []
             if floods:
                 flood = floods[0]

@@ -28,6 +28,7 @@ UNFINISHED = [
 ]
 LONGEST_BREAK = 300.0  # seconds between runs that fail before they settle anything
 DUE_EVERY = 2  # seconds
+LONGEST_PACE = 60  # seconds between looks for news of an entity
 FILES_SOONEST, FILES_LATEST = 5, 60  # seconds between looks into a drop folder
 HasChanged = Callable[[Store, str, str, Connector], bool]
 
@@ -229,9 +230,10 @@ class Sensors:
         return sorted(roots - {entity.entity})
 
     def _pace(self, entity: Entity) -> int:
-        """A sixtieth of the shortest promise, so that looking for news costs little of it; 1 to 15 seconds."""
-        promises = [flow.max_lag for flow in entity.flows.values()]
-        return max(1, min(15, min(promises, default=900) // 60))
+        """At once for what is realtime; else a twelfth of the shortest promise, so that runs are few and looking costs
+        little of it. In seconds."""
+        paces = [1 if flow.timing == "realtime" else flow.max_lag // 12 for flow in entity.flows.values()]
+        return max(1, min([LONGEST_PACE, *paces]))
 
     def _pace_of_files(self, system: System, stream: str) -> int:
         """A twelfth of the shortest promise of what the files tell."""

@@ -17,6 +17,7 @@ from pipelines.definitions import Unset, build
 from pipelines.lineage import Lineage, read_models
 from pipelines.map_schema import IntegrationMap
 from pipelines.sensors import SETTLED
+from resources import lake
 from resources.store import Store
 from tests.destination import Destination, HttpDestination, running_destination
 from tests.fixtures_world import World, order
@@ -361,9 +362,10 @@ def test_a_message_without_a_verdict_is_a_failed_check_that_names_it(defs: dg.De
     world.say("shopify", "orders", order(world.number()))
     newest = world.store.one("newest_ids")
     assert newest is not None
-    checks = Checks(world.the_map, []).judge_settling(
-        "orders", steward="team:ecommerce", store=world.store, batch=Batch(newest["inbox_id"] - 1, newest["inbox_id"])
-    )
+    batch = Batch(newest["inbox_id"] - 1, newest["inbox_id"])
+    judge = Checks(world.the_map, []).judge_settling
+    with lake.reading(world.store.url, str(world.folder)) as db:
+        checks = list(judge("orders", steward="team:ecommerce", store=world.store, batch=batch, db=db))
     books = next(check for check in checks if check.check_name == "books_balance")
     assert not books.passed
     assert f"inbox_id {newest['inbox_id']}" in (books.description or "")

@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- << e.entity.meaning >> For each field its owner's word wins, whatever order the messages came in.
 {{ config(
-    materialized="incremental", incremental_strategy="touched", unique_key=<< e.key | tojson >>,
-    meta={"touched": "touched_<< e.name >>"}, tags=["sync_<< e.name >>"],
+    materialized="renewed", meta={"renews": "touched", "column": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>"},
+    tags=["sync_<< e.name >>"],
 ) }}
 <% set key = e.key | join(", ") %>
 

@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Foreign writes: a system changed a field of << e.name >> that it does not own, after we last knew what it held.
 {{ config(
-    materialized="incremental", incremental_strategy="touched", unique_key=<< e.key | tojson >>,
-    meta={"touched": "touched_<< e.name >>"}, tags=["sync_<< e.name >>"],
+    materialized="renewed", meta={"renews": "touched", "column": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>"},
+    tags=["sync_<< e.name >>"],
 ) }}
 <% set key = e.key[0] %>
 

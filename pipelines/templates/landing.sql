@@ -1,6 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Every message that speaks of << e.name >>, as it was kept.
-{{ config(materialized="incremental", incremental_strategy="batch", unique_key="inbox_id", full_refresh=false, tags=["sync_<< e.name >>"]) }}
+{{ config(materialized="renewed", meta={"renews": "batch", "column": "inbox_id"}, full_refresh=false, tags=["sync_<< e.name >>"]) }}
 
 select
     inbox_id, system, stream, arrived_by, remote_id, body_hash, file_name, file_occurrence, row_number, received_at, payload

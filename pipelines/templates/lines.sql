@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- << e.entity.meaning >> Its parent's winning message alone decides which exist; one that went has `removed_at`.
 {{ config(
-    materialized="incremental", incremental_strategy="touched", unique_key=<< e.root_key | tojson >>,
-    meta={"touched": "touched_<< e.root.entity >>"}, tags=["sync_<< e.root.entity >>"],
+    materialized="renewed", meta={"renews": "touched", "column": "<< e.root_key | join(", ") >>", "touched": "touched_<< e.root.entity >>"},
+    tags=["sync_<< e.root.entity >>"],
 ) }}
 <% set key = e.key | join(", ") %>
 <% set parent_key = e.root_key[0] %>

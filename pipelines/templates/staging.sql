@@ -1,7 +1,7 @@
 <% set is_child = e.entity.parent is not none %>
 -- generated from pipelines/map by `concord write`; do not edit
 -- << "One row per line of a message" if is_child else "One row per message" >> about << e.name >>, in our words, cast and judged.
-{{ config(materialized="incremental", incremental_strategy="batch", unique_key="inbox_id", tags=["sync_<< e.root.entity >>"]) }}
+{{ config(materialized="renewed", meta={"renews": "batch", "column": "inbox_id"}, tags=["sync_<< e.root.entity >>"]) }}
 
 with
 <% for source in e.sources %>

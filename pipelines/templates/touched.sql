@@ -1,6 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The << e.name >> that this run settles: everything said, linked, decided or waited for since the last settled batch.
-{{ config(materialized="table", tags=["sync_<< e.name >>"]) }}
+{{ config(materialized="renewed", meta={"renews": "all"}, tags=["sync_<< e.name >>"]) }}
 <% set key = e.key | join(", ") %>
 
 <% if e.entity.model %>

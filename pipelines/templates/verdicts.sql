@@ -1,6 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about << e.name >>, the first that matches.
-{{ config(materialized="incremental", incremental_strategy="verdicts", unique_key="inbox_id", tags=["sync_<< e.name >>"]) }}
+{{ config(materialized="renewed", meta={"renews": "told", "column": "inbox_id"}, tags=["sync_<< e.name >>"]) }}
 <% set key = e.key | join(", ") %>
 
 with messages as (

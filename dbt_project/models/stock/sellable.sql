@@ -1,5 +1,5 @@
 -- What may still be sold of each SKU: counts at their as-of time, plus movements since, less what is promised, less safety.
-{{ config(materialized="table", tags=["sync_sellable"]) }}
+{{ config(materialized="renewed", meta={"renews": "all"}, tags=["sync_sellable"]) }}
 
 with counts as (
     select sku, location, on_hand, counted_at, last_inbox_id, last_received_at

@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per SKU in a parcel. Its parent's winning message alone decides which exist; one that went has `removed_at`.
 {{ config(
-    materialized="incremental", incremental_strategy="touched", unique_key=["fulfilment_number"],
-    meta={"touched": "touched_fulfilments"}, tags=["sync_fulfilments"],
+    materialized="renewed", meta={"renews": "touched", "column": "fulfilment_number", "touched": "touched_fulfilments"},
+    tags=["sync_fulfilments"],
 ) }}
 
 with parents as (

@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per parcel that left, whoever packed it. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
-    materialized="incremental", incremental_strategy="touched", unique_key=["fulfilment_number"],
-    meta={"touched": "touched_fulfilments"}, tags=["sync_fulfilments"],
+    materialized="renewed", meta={"renews": "touched", "column": "fulfilment_number", "touched": "touched_fulfilments"},
+    tags=["sync_fulfilments"],
 ) }}
 
 with

@@ -1,6 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The fulfilments that this run settles: everything said, linked, decided or waited for since the last settled batch.
-{{ config(materialized="table", tags=["sync_fulfilments"]) }}
+{{ config(materialized="renewed", meta={"renews": "all"}, tags=["sync_fulfilments"]) }}
 
 with said as (
     select coalesce(links.key, stg.fulfilment_number) as fulfilment_number

@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What each destination should now hold of fulfilments: one row per flow, destination and record.
 {{ config(
-    materialized="incremental", incremental_strategy="touched", unique_key=["fulfilment_number"],
-    meta={"touched": "touched_fulfilments"}, tags=["sync_fulfilments"],
+    materialized="renewed", meta={"renews": "touched", "column": "fulfilment_number", "touched": "touched_fulfilments"},
+    tags=["sync_fulfilments"],
 ) }}
 
 with records as (

@@ -1,6 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Every message that speaks of orders, as it was kept.
-{{ config(materialized="incremental", incremental_strategy="batch", unique_key="inbox_id", full_refresh=false, tags=["sync_orders"]) }}
+{{ config(materialized="renewed", meta={"renews": "batch", "column": "inbox_id"}, full_refresh=false, tags=["sync_orders"]) }}
 
 select
     inbox_id, system, stream, arrived_by, remote_id, body_hash, file_name, file_occurrence, row_number, received_at, payload

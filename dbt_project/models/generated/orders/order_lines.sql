@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per line of an order. Its parent's winning message alone decides which exist; one that went has `removed_at`.
 {{ config(
-    materialized="incremental", incremental_strategy="touched", unique_key=["order_number"],
-    meta={"touched": "touched_orders"}, tags=["sync_orders"],
+    materialized="renewed", meta={"renews": "touched", "column": "order_number", "touched": "touched_orders"},
+    tags=["sync_orders"],
 ) }}
 
 with parents as (

@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per customer order, whichever channel took it. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
-    materialized="incremental", incremental_strategy="touched", unique_key=["order_number"],
-    meta={"touched": "touched_orders"}, tags=["sync_orders"],
+    materialized="renewed", meta={"renews": "touched", "column": "order_number", "touched": "touched_orders"},
+    tags=["sync_orders"],
 ) }}
 
 with

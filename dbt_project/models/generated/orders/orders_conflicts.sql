@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Foreign writes: a system changed a field of orders that it does not own, after we last knew what it held.
 {{ config(
-    materialized="incremental", incremental_strategy="touched", unique_key=["order_number"],
-    meta={"touched": "touched_orders"}, tags=["sync_orders"],
+    materialized="renewed", meta={"renews": "touched", "column": "order_number", "touched": "touched_orders"},
+    tags=["sync_orders"],
 ) }}
 
 with deliveries as (

@@ -1,6 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per message about orders, in our words, cast and judged.
-{{ config(materialized="incremental", incremental_strategy="batch", unique_key="inbox_id", tags=["sync_orders"]) }}
+{{ config(materialized="renewed", meta={"renews": "batch", "column": "inbox_id"}, tags=["sync_orders"]) }}
 
 with
 shopify_orders as (

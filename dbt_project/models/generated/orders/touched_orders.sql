@@ -1,6 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The orders that this run settles: everything said, linked, decided or waited for since the last settled batch.
-{{ config(materialized="table", tags=["sync_orders"]) }}
+{{ config(materialized="renewed", meta={"renews": "all"}, tags=["sync_orders"]) }}
 
 with said as (
     select coalesce(links.key, stg.order_number) as order_number

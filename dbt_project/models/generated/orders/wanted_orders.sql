@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What each destination should now hold of orders: one row per flow, destination and record.
 {{ config(
-    materialized="incremental", incremental_strategy="touched", unique_key=["order_number"],
-    meta={"touched": "touched_orders"}, tags=["sync_orders"],
+    materialized="renewed", meta={"renews": "touched", "column": "order_number", "touched": "touched_orders"},
+    tags=["sync_orders"],
 ) }}
 
 with records as (

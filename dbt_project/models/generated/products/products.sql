@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per SKU that the ERP sells. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
-    materialized="incremental", incremental_strategy="touched", unique_key=["sku"],
-    meta={"touched": "touched_products"}, tags=["sync_products"],
+    materialized="renewed", meta={"renews": "touched", "column": "sku", "touched": "touched_products"},
+    tags=["sync_products"],
 ) }}
 
 with

@@ -1,6 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per message about products, in our words, cast and judged.
-{{ config(materialized="incremental", incremental_strategy="batch", unique_key="inbox_id", tags=["sync_products"]) }}
+{{ config(materialized="renewed", meta={"renews": "batch", "column": "inbox_id"}, tags=["sync_products"]) }}
 
 with
 shopify_variants as (

@@ -1,6 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What couriers and people did with sellable.
-{{ config(materialized="incremental", incremental_strategy="batch", unique_key="ledger_id", full_refresh=false, tags=["sync_sellable"]) }}
+{{ config(materialized="renewed", meta={"renews": "batch", "column": "ledger_id"}, full_refresh=false, tags=["sync_sellable"]) }}
 
 select ledger_id, key, kind, system, remote_id, field, value, flow, by_whom, happened_at
 from {{ source("concord", "ledger") }}

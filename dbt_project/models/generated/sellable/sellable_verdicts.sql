@@ -1,6 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about sellable, the first that matches.
-{{ config(materialized="incremental", incremental_strategy="verdicts", unique_key="inbox_id", tags=["sync_sellable"]) }}
+{{ config(materialized="renewed", meta={"renews": "told", "column": "inbox_id"}, tags=["sync_sellable"]) }}
 
 with messages as (
     select stg.inbox_id, stg.system, stg.stream, stg.received_at, len(stg.reasons) > 0 as is_quarantined, stg.reasons,

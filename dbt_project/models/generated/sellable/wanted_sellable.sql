@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What each destination should now hold of sellable: one row per flow, destination and record.
 {{ config(
-    materialized="incremental", incremental_strategy="touched", unique_key=["sku"],
-    meta={"touched": "touched_sellable"}, tags=["sync_sellable"],
+    materialized="renewed", meta={"renews": "touched", "column": "sku", "touched": "touched_sellable"},
+    tags=["sync_sellable"],
 ) }}
 
 with records as (

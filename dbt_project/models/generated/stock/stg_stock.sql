@@ -1,6 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per message about stock, in our words, cast and judged.
-{{ config(materialized="incremental", incremental_strategy="batch", unique_key="inbox_id", tags=["sync_stock"]) }}
+{{ config(materialized="renewed", meta={"renews": "batch", "column": "inbox_id"}, tags=["sync_stock"]) }}
 
 with
 tryton_stock as (

@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per SKU and location, as the location's own system counted it. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
-    materialized="incremental", incremental_strategy="touched", unique_key=["sku", "location"],
-    meta={"touched": "touched_stock"}, tags=["sync_stock"],
+    materialized="renewed", meta={"renews": "touched", "column": "sku, location", "touched": "touched_stock"},
+    tags=["sync_stock"],
 ) }}
 
 with

@@ -1,6 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The stock that this run settles: everything said, linked, decided or waited for since the last settled batch.
-{{ config(materialized="table", tags=["sync_stock"]) }}
+{{ config(materialized="renewed", meta={"renews": "all"}, tags=["sync_stock"]) }}
 
 with said as (
     select sku, location from {{ ref("stg_stock") }}

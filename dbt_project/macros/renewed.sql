@@ -1,0 +1,49 @@
+{# How tables follow their batch. #}
+
+{% macro in_batch(column="inbox_id") -%}
+    {{ column }} > {{ var('after_' ~ column) }} and {{ column }} <= {{ var('upto_' ~ column) }}
+{%- endmacro %}
+
+{# A table in which a run's share is taken out and written anew, in one transaction: a run that was killed and repeated
+   leaves the same rows. #}
+{% materialization renewed, adapter="duckdb" %}
+    {%- set table = this.incorporate(type="table") -%}
+    {%- if load_cached_relation(this) is none or should_full_refresh() -%}
+        {%- call statement("main") -%}
+            create or replace table {{ table }} as
+            {{ sql }}
+        {%- endcall -%}
+    {%- else -%}
+        {%- call statement("main") -%}
+            create or replace temp table new_rows as
+            {{ sql }};
+            delete from {{ table }} where {{ share_of_the_run(config.require("meta")) }};
+            insert into {{ table }} by name from temp.new_rows;
+        {%- endcall -%}
+    {%- endif -%}
+    {%- do adapter.commit() -%}
+    {{ return({"relations": [table]}) }}
+{% endmaterialization %}
+
+{# The rows that a run renews, as `meta` of the model says. #}
+{% macro share_of_the_run(meta) -%}
+    {%- if meta.renews == "batch" -%}  {# those of the batch #}
+        {{ in_batch(meta.column) }}
+    {%- elif meta.renews == "touched" -%}  {# everything that is known of the touched keys #}
+        ({{ meta.column }}) in (select ({{ meta.column }}) from {{ ref(meta.touched) }})
+    {%- elif meta.renews == "told" -%}  {# what is told again #}
+        {{ meta.column }} in (select {{ meta.column }} from temp.new_rows)
+    {%- elif meta.renews == "all" -%}
+        true
+    {%- endif -%}
+{%- endmacro %}
+
+{# Rows of a table as its last build left them; none before the first. Reads without an edge in the graph. #}
+{% macro previous(model, columns) -%}
+    {%- set relation = adapter.get_relation(this.database, this.schema, model) if execute else none -%}
+    {%- if relation and not should_full_refresh() -%}
+        (select {{ columns }} from {{ relation }})
+    {%- else -%}
+        (select {% for column in columns.split(", ") %}{{ "true" if column.startswith("is_") else "null" }} as {{ column }}{{ ", " if not loop.last }}{% endfor %} where false)
+    {%- endif -%}
+{%- endmacro %}
