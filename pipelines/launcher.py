@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import dagster as dg
 from dagster._cli.api import _execute_run_command_body
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
+from dagster._core.storage.tags import PRIORITY_TAG
 from dagster._serdes import ConfigurableClassData, deserialize_value, serialize_value
 from dagster._utils.interrupts import capture_interrupts
 
@@ -40,6 +41,7 @@ PRELOADED = (
     "dbt.adapters.duckdb.impl",
     "pandas",  # imported by duckdb at the first query otherwise
 )
+HIGHEST = 30  # the priority of a run of the first tier
 STARTED = re.compile(r"Started process for run \(pid: (\d+)\)")
 WATCHED = (
     "pipelines/**/*.py",
@@ -73,6 +75,7 @@ class WarmLauncher(DefaultRunLauncher):
             "run_id": run.run_id,
             "instance": serialize_value(self._instance.get_ref()),
             "module": _module_of(origin),
+            "nice": niceness(run.tags),
         }
         try:
             answer = ask(self.socket_path, told)
@@ -120,6 +123,11 @@ class WarmLauncher(DefaultRunLauncher):
             if told:
                 return worker_name(int(told[1])) if was_there(int(told[1]), event.timestamp) else f"{told[1]}@gone"
         return None
+
+
+def niceness(tags: Mapping[str, str]) -> int:
+    """How far a run gives way to others on a busy machine: not at all at the highest priority of a tier."""
+    return max(0, min(19, (HIGHEST - int(tags.get(PRIORITY_TAG, "0"))) // 2))
 
 
 def path_of_socket() -> Path:
@@ -266,7 +274,7 @@ class WarmProcess:
             return {"refused": "the code has changed since the warm process began"}
         pid = os.fork()
         if pid == 0:
-            work(told["run_id"], told["instance"], open_here)
+            work(told["run_id"], told["instance"], told["nice"], open_here)
         self.children[pid] = told["run_id"]
         return {"worker": worker_name(pid)}
 
@@ -298,10 +306,11 @@ class WarmProcess:
             self._reap()
 
 
-def work(run_id: str, instance_ref: str, open_here: tuple[socket.socket, ...]) -> None:
+def work(run_id: str, instance_ref: str, nice: int, open_here: tuple[socket.socket, ...]) -> None:
     """Execute a run in this forked child, and leave without going back."""
     code = 1
     try:
+        os.nice(nice)
         signal.set_wakeup_fd(-1)
         _be_quiet()
         for line in open_here:

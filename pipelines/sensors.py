@@ -28,7 +28,14 @@ UNFINISHED = [
 ]
 LONGEST_BREAK = 300.0  # seconds between runs that fail before they settle anything
 DUE_EVERY = 2  # seconds
-LONGEST_PACE = 60  # seconds between looks for news of an entity
+LOOKS_LATEST = 5  # seconds between two looks for news of an entity
+LONGEST_PACE = 15  # seconds between two of its batches
+CANNOT_WAIT = {"has_urgent_messages": "new messages", "has_wishes": "decisions or repairs"}
+CAN_WAIT = {
+    "has_messages": "news of those who may take longer",
+    "has_deliveries": "what couriers applied",
+    "has_neighbours": "what it reads was settled",
+}
 FILES_SOONEST, FILES_LATEST = 5, 60  # seconds between looks into a drop folder
 HasChanged = Callable[[Store, str, str, Connector], bool]
 
@@ -94,23 +101,25 @@ class Sensors:
         name = entity.entity
         job = f"sync_{name}"
         streams = {
-            (system.system, stream)
+            (system.system, stream, self._is_urgent(entity, system))
             for told in self.the_map.family(name)
             for system, stream, _, _ in self.the_map.says(told.entity)
         }
         told = sorted(streams)
         values = {
             "entity": name,
-            "systems": [system for system, _ in told],
-            "streams": [stream for _, stream in told],
+            "systems": [system for system, _, _ in told],
+            "streams": [stream for _, stream, _ in told],
+            "urgent": [is_urgent for _, _, is_urgent in told],
             "reads": entity.reads,
             "needs": self._needs(entity),
         }
+        pace = self._pace(entity)
 
         @dg.sensor(
             name=f"new_{name}",
             job_name=job,
-            minimum_interval_seconds=self._pace(entity),
+            minimum_interval_seconds=1 if any(values["urgent"]) else min(pace, LOOKS_LATEST),
             default_status=dg.DefaultSensorStatus.RUNNING,
             required_resource_keys={"store"},
             description=f"New messages, decisions or deliveries of {name} since its last settled batch.",
@@ -123,6 +132,10 @@ class Sensors:
             why = self._why(news, name)
             if why is None:
                 return dg.SkipReason(f"nothing new was said about {name}")
+            if why in CAN_WAIT.values() and news["seconds_since"] < pace:
+                return dg.SkipReason(
+                    f"{name} was settled a moment ago; its promise leaves {pace} s between two batches"
+                )
             wait = reason_to_wait(context.instance, job, is_settling=True)
             return dg.SkipReason(wait) if wait else dg.RunRequest(tags={WHY: why})
 
@@ -210,13 +223,7 @@ class Sensors:
             return "it was never settled"
         if fingerprint != self.fingerprints[entity]:
             return "the map says something new of it"
-        reasons = {
-            "has_messages": "new messages",
-            "has_wishes": "decisions or repairs",
-            "has_deliveries": "what couriers applied",
-            "has_neighbours": "what it reads was settled",
-        }
-        return next((told for name, told in reasons.items() if news.get(name)), None)
+        return next((told for name, told in {**CANNOT_WAIT, **CAN_WAIT}.items() if news.get(name)), None)
 
     def _needs(self, entity: Entity) -> list[str]:
         """The entities whose tables its models read."""
@@ -229,10 +236,14 @@ class Sensors:
         roots = {self.the_map.entities[name].parent or name for name in {*entity.reads, *referred}}
         return sorted(roots - {entity.entity})
 
+    def _is_urgent(self, entity: Entity, system: System) -> bool:
+        """Whether the map has a flow from this system that is realtime."""
+        flows = [flow for member in self.the_map.family(entity.entity) for flow in member.flows.values()]
+        return any(flow.timing == "realtime" and flow.from_ in (system.system, system.role) for flow in flows)
+
     def _pace(self, entity: Entity) -> int:
-        """At once for what is realtime; else a twelfth of the shortest promise, so that runs are few and looking costs
-        little of it. In seconds."""
-        paces = [1 if flow.timing == "realtime" else flow.max_lag // 12 for flow in entity.flows.values()]
+        """Seconds between two batches of what is not realtime: a sixth of the shortest promise."""
+        paces = [flow.max_lag // 6 for flow in entity.flows.values() if flow.timing != "realtime"]
         return max(1, min([LONGEST_PACE, *paces]))
 
     def _pace_of_files(self, system: System, stream: str) -> int:

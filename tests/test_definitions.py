@@ -324,7 +324,24 @@ def test_what_an_entity_reads_brings_about_its_sync(defs: dg.Definitions, instan
     world.say("tryton", "stock", {"sku": "TEE", "location": "MAIN", "quantity": str(world.number()), "as_of": "2026-11-20T12:00:00Z"},
               by="poll", remote_id="TEE@MAIN")  # fmt: skip
     world.sync("stock")
+    told = "sellable was settled a moment ago; its promise leaves 10 s between two batches"
+    assert tick(defs, instance, "new_sellable") == told
+    with world.store.transaction() as connection:
+        connection.execute(sa.text("update batches set opened_at = opened_at - interval '1 minute'"))
     assert isinstance(tick(defs, instance, "new_sellable"), dg.RunRequest)
+
+
+def test_what_is_realtime_does_not_wait_and_what_only_echoes_does(
+    defs: dg.Definitions, instance: dg.DagsterInstance, world: World
+):
+    number = world.number()
+    world.say("shopify", "orders", order(number))
+    world.sync("orders")
+    world.say("tryton", "sales", {"id": number, "number": "1", "reference": f"SHOP-{number}", "state": "confirmed",
+              "currency": "EUR", "total_amount": "20.00", "write_date": "2026-11-20T12:00:00Z"}, by="poll", remote_id="1")  # fmt: skip
+    assert "its promise leaves 15 s between two batches" in str(tick(defs, instance, "new_orders"))
+    world.say("shopify", "orders", order(world.number()))
+    assert isinstance(tick(defs, instance, "new_orders"), dg.RunRequest)
 
 
 def test_runs_that_fail_before_they_settle_are_asked_for_ever_less_often(

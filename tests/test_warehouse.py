@@ -132,7 +132,9 @@ def test_the_clerk_ships_in_full_and_in_two_parts_and_leaves_what_is_cancelled(
     assert sum(f"shipped {in_two}, part 2 of 2" in sentence for sentence in done) == 1
     assert not any(cancelled in sentence for sentence in done)
     assert {sale_of(tryton.rpc, name, "shipment_state")["shipment_state"] for name in others} == {"sent"}
-    assert warehouse.due("MAIN", NOW + 9_999) == []
+    assert not {name for name, *_ in warehouse.due("MAIN", NOW + 9_999)} & set(
+        names
+    )  # it heard of other tests' sales, too
 
 
 def test_the_wholesalers_day_follows_from_its_seed_and_survives_a_restart(tmp_path: Path) -> None:

@@ -6,23 +6,28 @@ with last as (
     select batch_id, upto_inbox_id, upto_ledger_id, fingerprint, opened_at from batches
     where entity = :entity and settled_at is not null
     order by batch_id desc limit 1
+), told as (
+    select bool_or(newest.inbox_id > last.upto_inbox_id) as at_all,
+           bool_or(newest.inbox_id > last.upto_inbox_id and stream.is_urgent) as urgently
+    from unnest(cast(:systems as text[]), cast(:streams as text[]), cast(:urgent as boolean[]))
+        as stream (system, stream, is_urgent)
+    cross join last
+    cross join lateral (
+        select inbox_id from inbox
+        where inbox.system = stream.system and inbox.stream = stream.stream
+        order by inbox_id desc limit 1
+    ) as newest
 )
 select
     (select fingerprint from last) as fingerprint,
+    (select extract(epoch from now() - opened_at)::double precision from last) as seconds_since,
     array(
         select needed from unnest(cast(:needs as text[])) as needed
         where not exists (select from batches where entity = needed and settled_at is not null)
         order by needed
     ) as needed,
-    coalesce((
-        select max(newest.inbox_id)
-        from unnest(cast(:systems as text[]), cast(:streams as text[])) as told (system, stream)
-        cross join lateral (
-            select inbox_id from inbox
-            where inbox.system = told.system and inbox.stream = told.stream
-            order by inbox_id desc limit 1
-        ) as newest
-    ) > (select upto_inbox_id from last), false) as has_messages,
+    (select at_all from told) as has_messages,
+    (select urgently from told) as has_urgent_messages,
     exists (
         select from ledger
         where entity = :entity and ledger_id > (select upto_ledger_id from last)

@@ -14,6 +14,7 @@ from pathlib import Path
 import requests
 import sqlalchemy as sa
 
+from resources.sandbox.tryton import environment_folder
 from resources.store import engine_for
 from tests.test_run import Concord
 
@@ -55,7 +56,7 @@ def set_rate(concord: Concord, rate: float) -> None:
 
 def erp_rate(concord: Concord) -> float:
     """Orders a second that the ERP takes when it has a backlog: it is stopped, orders come in, it goes on."""
-    pid = concord.pid_of("-m", "resources.sandbox.tryton")
+    pid = concord.pid_of(str(environment_folder() / "bin" / "trytond"))
     os.kill(pid, signal.SIGSTOP)
     before = concord.count("select count(*) from concord.outbox where flow = 'orders_to_erp'")
     set_rate(concord, 10)
