@@ -1,12 +1,15 @@
-"""Forgetting what nobody reads any more: Dagster's runs, events and ticks, and our own journal. Books are never forgotten."""
+"""Forgetting what nobody reads any more: Dagster's runs, events and ticks, our own journal, and what tables of the lake
+held before. Books are never forgotten."""
 
 import dagster as dg
 
+from resources import lake, settings
 from resources.store import Store
 
 SUCCESS_HOURS = 48  # at a run a second this is the largest part of the database
 FAILURE_DAYS = 30
 JOURNAL_DAYS = 90
+LAKE_HOURS = 2  # what tables held before; their files are kept as long
 AT_ONCE = 5000  # runs in one statement, so that no lock is held for long
 
 
@@ -16,6 +19,7 @@ class Forgetting(dg.Config):
     success_hours: int = SUCCESS_HOURS
     failure_days: int = FAILURE_DAYS
     journal_days: int = JOURNAL_DAYS
+    lake_hours: int = LAKE_HOURS
 
 
 @dg.op(required_resource_keys={"store"}, description="Deletes what is older than its time.")
@@ -36,6 +40,8 @@ def forget(context: dg.OpExecutionContext, config: Forgetting) -> None:
     counts["attempts"] = store.execute("forget_attempts", days=config.journal_days)
     counts["alerts"] = store.execute("forget_alerts", days=config.journal_days)
     counts["minutes of the door"] = store.execute("forget_webhook_health")
+    lake.prepare(store.url, settings.lake())
+    lake.forget(store.url, settings.lake(), config.lake_hours)
     context.log.info("forgot " + ", ".join(f"{count} {what}" for what, count in counts.items()))
 
 

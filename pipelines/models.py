@@ -26,6 +26,7 @@ from resources.store import Store, query
 
 PROJECT = Path(__file__).parents[1] / "dbt_project"
 CONFLICT = re.compile("conflict|could not serialize|failed to commit ducklake", re.IGNORECASE)
+MANY_FILES = 20  # of a table, counting those that say what was deleted
 BUILDS = 4  # of one batch, when other writers of the lake keep being faster; DuckLake itself tries ten times
 
 
@@ -154,6 +155,18 @@ def open_batch(entity: str, *, store: Store, the_map: IntegrationMap, full: bool
             return None
     row = store.one("open_batch", entity=entity, fingerprint=mark, is_full=is_full, **bounds)
     return Batch(batch_id=row["batch_id"] if row else 0, is_full=is_full, goes_on=goes_on, **bounds)
+
+
+def compact(entity: str, *, store: Store, the_map: IntegrationMap) -> list[str]:
+    """Write the tables of an entity anew that have many small files; which. Its syncs wait meanwhile.
+
+    Every sync leaves a file a table, and a read opens all of them.
+    """
+    with store.turn(f"sync/{entity}"):
+        many = {row["table_name"] for row in store.rows("tables_of_many_files", files=MANY_FILES)}
+        tables = sorted(many & model_names(Facts(the_map, the_map.entities[entity])))
+        lake.compact(store.url, settings.lake(), tables)
+    return tables
 
 
 def model_names(facts: Facts) -> set[str]:

@@ -306,7 +306,31 @@ class Runs:
             *(self.snapshot_job(system, name) for system, name, _ in told.snapshots),
             *(self.reconcile_job(entity) for entity in self._roots if entity.reconcile),
             *(self.check_job(entity) for entity in self._roots),
+            self.compaction_job(),
         ]
+
+    def compaction_job(self) -> Any:
+        """Keep the lake fast: entity by entity, while its syncs wait for a second."""
+        told = self.lineage
+
+        @dg.op(name="compact", required_resource_keys={"store"}, description="Writes many small files anew as few.")
+        def compact(context: dg.OpExecutionContext) -> None:
+            store: Store = context.resources.store
+            lake.prepare(store.url, settings.lake())
+            for entity in self._roots:
+                tables = models.compact(entity.entity, store=store, the_map=told.the_map)
+                context.log.info(f"{entity.entity}: {', '.join(tables) or 'nothing'} written anew")
+
+        @dg.job(
+            name="compaction",
+            description="Writes the many small files that syncs leave in the lake anew as few.",
+            tags={PRIORITY: "-5", STEWARD: "whoever keeps Concord", **SLOW},
+            executor_def=dg.in_process_executor,
+        )
+        def compaction() -> None:
+            compact()
+
+        return compaction
 
     def sync_job(self, entity: Entity) -> Any:
         """Settle, enqueue and deliver in one run."""

@@ -82,6 +82,7 @@ class Sensors:
                 f"check_{entity.entity}": (f"check_{entity.entity}", f"{(7 * number) % 60} * * * *")
                 for number, entity in enumerate(self.the_map.roots, start=2)
             },
+            "compaction": ("compaction", "4-59/10 * * * *"),
             "retention": ("retention", "37 * * * *"),
         }
         return [

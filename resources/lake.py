@@ -1,7 +1,7 @@
 """The warehouse: DuckLake files with their catalogue in the same Postgres, opened by dbt and by whoever reads results."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -69,6 +69,22 @@ def reading(url: str, lake: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that sees the lake's tables without a prefix. Raises LakeProblem."""
     with _attached(url, lake, "metadata_schema 'lake', read_only") as connection:
         yield connection
+
+
+def compact(url: str, lake: str, tables: Sequence[str]) -> None:
+    """Write the many small files of these tables anew as few. No one else may write to them meanwhile."""
+    with _attached(url, lake, "metadata_schema 'lake'") as connection:
+        for table in tables:
+            connection.execute("call ducklake_rewrite_data_files('lake', ?, delete_threshold => 0.2)", [table])
+            connection.execute("call ducklake_merge_adjacent_files('lake', ?)", [table])
+
+
+def forget(url: str, lake: str, hours: int) -> None:
+    """Give up what tables held longer ago than so many hours, and delete the files that only it needed."""
+    with _attached(url, lake, "metadata_schema 'lake'") as connection:
+        long_ago = "older_than => now() - to_hours(?)"
+        connection.execute(f"call ducklake_expire_snapshots('lake', {long_ago})", [hours])
+        connection.execute(f"call ducklake_cleanup_old_files('lake', {long_ago})", [hours])
 
 
 @contextmanager

@@ -50,5 +50,16 @@ update batches set settled_at = clock_timestamp(), wakes = :wakes where batch_id
 -- name: lake_tables
 select table_name from lake.ducklake_table where end_snapshot is null
 
+-- name: tables_of_many_files
+select table_name
+from lake.ducklake_table
+where end_snapshot is null and :files <= (
+    select count(*) from lake.ducklake_data_file as data
+    where data.table_id = ducklake_table.table_id and data.end_snapshot is null
+) + (
+    select count(*) from lake.ducklake_delete_file as deleted
+    where deleted.table_id = ducklake_table.table_id and deleted.end_snapshot is null
+)
+
 -- name: flows_that_delivered
 select distinct flow from outbox where entity = :entity
