@@ -26,6 +26,7 @@ from resources.store import Store, query
 
 PROJECT = Path(__file__).parents[1] / "dbt_project"
 CONFLICT = re.compile("conflict|could not serialize|failed to commit ducklake", re.IGNORECASE)
+PIECE = 20_000  # wanted rows that are in our memory at once
 MANY_FILES = 20  # of a table, counting those that say what was deleted
 BUILDS = 4  # of one batch, when other writers of the lake keep being faster; DuckLake itself tries ten times
 
@@ -123,11 +124,15 @@ def sync(
                     raise
                 log(f"{problem}; it is built again")
                 time.sleep(builds)
-        wanted, settled.verdicts, settled.rows, wakes = _read_results(entity, store, the_map, batch)
-        with store.transaction() as connection:
-            if wanted is not None:
-                settled.enqueued = _enqueue(connection, entity, the_map, wanted, run_id)
-            connection.execute(query("settle_batch"), {"batch_id": batch.batch_id, "wakes": wakes})
+        with lake.reading(store.url, settings.lake()) as db:
+            settled.verdicts, settled.rows = _count(db, entity, batch)
+            wakes = _woken(db, entity, store, the_map)
+            delivered = {row["flow"] for row in store.rows("flows_that_delivered", entity=entity)}
+            with store.transaction() as connection:
+                if Facts(the_map, the_map.entities[entity]).outbound:
+                    wanted = _wanted(db, entity, the_map, delivered)
+                    settled.enqueued = _enqueue(connection, entity, the_map, wanted, run_id)
+                connection.execute(query("settle_batch"), {"batch_id": batch.batch_id, "wakes": wakes})
     settled.seconds = time.monotonic() - started
     return settled
 
@@ -202,45 +207,40 @@ def _folders(project: Path) -> list[str]:
     return [str(word) for pair in folders.items() for word in pair]
 
 
-def _read_results(
-    entity: str, store: Store, the_map: IntegrationMap, batch: Batch
-) -> tuple[pa.Table | None, dict[str, int], dict[str, int], list[str]]:
-    """The wanted rows of the touched keys, the verdicts of the batch's messages, how many rows the models hold, and who
-    may go on."""
+def _count(db: duckdb.DuckDBPyConnection, entity: str, batch: Batch) -> tuple[dict[str, int], dict[str, int]]:
+    """The verdicts of the batch's messages, and how many rows the models hold."""
+    verdicts = db.execute(
+        f"select verdict, count(*) from {entity}_verdicts where inbox_id > ? and inbox_id <= ? group by verdict",
+        [batch.after_inbox_id, batch.upto_inbox_id],
+    ).fetchall()
+    counted = " union all ".join(f"select '{name}', count(*) from {name}" for name in (entity, f"touched_{entity}"))
+    return dict(verdicts), dict(db.execute(counted).fetchall())
+
+
+def _wanted(
+    db: duckdb.DuckDBPyConnection, entity: str, the_map: IntegrationMap, delivered: set[str]
+) -> pa.RecordBatchReader:
+    """The wanted rows of the touched keys, in pieces. What `delivered` does not name goes live now: it is matched with
+    what the destination holds already."""
     facts = Facts(the_map, the_map.entities[entity])
-    delivered = {row["flow"] for row in store.rows("flows_that_delivered", entity=entity)}
-    with lake.reading(store.url, settings.lake()) as db:
-        verdicts = db.execute(
-            f"select verdict, count(*) from {entity}_verdicts where inbox_id > ? and inbox_id <= ? group by verdict",
-            [batch.after_inbox_id, batch.upto_inbox_id],
-        ).fetchall()
-        rows = dict(
-            db.execute(
-                " union all ".join(f"select '{name}', count(*) from {name}" for name in (entity, f"touched_{entity}"))
-            ).fetchall()
-        )
-        wakes = _woken(db, entity, store, the_map)
-        if not facts.outbound:
-            return None, dict(verdicts), rows, wakes
-        key = facts.key[0]
-        going_live = [
-            name for name, out in facts.outbound.items() if name not in delivered and out.flow.write == "absolute"
-        ]
-        wanted = db.execute(
-            f"""
-            select
-                flow, system, {key} as key, is_wanted, action_on_leave, payload, remote_id, held_because, asked, mode,
-                flow in (select unnest(?)) and exists (
-                    select 1 from stg_{entity} as stg
-                    where stg.system = wanted.system and stg.{key} = wanted.{key} and not stg.is_rejected
-                ) as already_held,
-                caused_by_inbox_id, received_at, deliver
-            from wanted_{entity} as wanted
-            where {key} in (select {key} from touched_{entity}) and system is not null
-            """,
-            [going_live],
-        ).to_arrow_table()
-    return wanted, dict(verdicts), rows, wakes
+    key = facts.key[0]
+    going_live = [
+        name for name, out in facts.outbound.items() if name not in delivered and out.flow.write == "absolute"
+    ]
+    return db.execute(
+        f"""
+        select
+            flow, system, {key} as key, is_wanted, action_on_leave, payload, remote_id, held_because, asked, mode,
+            flow in (select unnest(?)) and exists (
+                select 1 from stg_{entity} as stg
+                where stg.system = wanted.system and stg.{key} = wanted.{key} and not stg.is_rejected
+            ) as already_held,
+            caused_by_inbox_id, received_at, deliver
+        from wanted_{entity} as wanted
+        where {key} in (select {key} from touched_{entity}) and system is not null
+        """,
+        [going_live],
+    ).to_arrow_reader(PIECE)
 
 
 def _woken(db: duckdb.DuckDBPyConnection, entity: str, store: Store, the_map: IntegrationMap) -> list[str]:
@@ -257,7 +257,7 @@ def _woken(db: duckdb.DuckDBPyConnection, entity: str, store: Store, the_map: In
 
 
 def _enqueue(
-    connection: sa.Connection, entity: str, the_map: IntegrationMap, wanted: pa.Table, run_id: str
+    connection: sa.Connection, entity: str, the_map: IntegrationMap, wanted: pa.RecordBatchReader, run_id: str
 ) -> EnqueueReport:
     flows = {name: flow for name, flow in the_map.entities[entity].flows.items() if flow.to}
     return enqueue(

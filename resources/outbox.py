@@ -18,7 +18,6 @@ COLUMNS = (
     "already_held", "caused_by_inbox_id", "received_at", "deliver",
 )  # fmt: skip
 RESTORES = 3  # of one record in 24 hours: a system that keeps overwriting us is a person's case
-PIECE = 8 << 20  # bytes handed to COPY at once
 
 
 class Brake(Protocol):
@@ -83,7 +82,7 @@ def enqueue(
     connection: sa.Connection,
     *,
     entity: str,
-    wanted: pa.Table,
+    wanted: pa.RecordBatchReader,
     brakes: Mapping[str, Brake],
     run_id: str,
     stewards: Mapping[str, str] | None = None,
@@ -156,21 +155,20 @@ def park_idle(store: Store, system: str, *, live_flows: Collection[str], run_id:
     return store.execute("park_what_the_map_does_not_deliver", **values)
 
 
-def _copy(connection: sa.Connection, wanted: pa.Table) -> None:
-    """The wanted rows into the temporary table `wanted_now`."""
+def _copy(connection: sa.Connection, wanted: pa.RecordBatchReader) -> None:
+    """The wanted rows into the temporary table `wanted_now`, piece by piece."""
     connection.execute(query("begin_wanting"))
     connection.execute(query("forget_wanting"))
-    columns = [_as_text(wanted[name]) for name in COLUMNS]
-    written = io.BytesIO()
     # every value is quoted and no null is, which is how COPY tells an empty text from none
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="all_valid")
-    pyarrow.csv.write_csv(pa.table(columns, names=list(COLUMNS)), written, options)
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
-    text = written.getbuffer()
     with driver.cursor() as cursor, cursor.copy(str(query("copy_wanted")).encode()) as copy:
-        for start in range(0, len(text), PIECE):
-            copy.write(text[start : start + PIECE])
+        for batch in wanted:
+            columns = [_as_text(batch.column(name)) for name in COLUMNS]
+            written = io.BytesIO()
+            pyarrow.csv.write_csv(pa.table(columns, names=list(COLUMNS)), written, options)
+            copy.write(written.getbuffer())
     connection.execute(query("measure_wanted"))
 
 

@@ -360,13 +360,13 @@ def test_a_key_that_is_wanted_twice_is_an_error_of_the_model(store: Store) -> No
 def test_a_flow_without_a_brake_is_an_error(store: Store) -> None:
     known(store, 1)
     with pytest.raises(ValueError, match="has no brake"), store.transaction() as connection:
-        enqueue(connection, entity="orders", wanted=table(row("K0", "shipped")), brakes={}, run_id="run")
+        enqueue(connection, entity="orders", wanted=table(row("K0", "shipped")).to_reader(), brakes={}, run_id="run")
 
 
 def test_a_time_without_a_zone_is_an_error(store: Store) -> None:
     naive = table(row("A")).set_column(12, "received_at", pa.array([0], pa.timestamp("us")))
     with pytest.raises(ValueError, match="no time zone"), store.transaction() as connection:
-        enqueue(connection, entity="orders", wanted=naive, brakes={FLOW: Brake()}, run_id="run")
+        enqueue(connection, entity="orders", wanted=naive.to_reader(), brakes={FLOW: Brake()}, run_id="run")
 
 
 def test_text_arrives_as_it_was_written(store: Store) -> None:

@@ -51,7 +51,7 @@ def want(store: Store, *rows: dict[str, Any], brake: Brake | None = None, run_id
         return enqueue(
             connection,
             entity="orders",
-            wanted=table(*rows),
+            wanted=table(*rows).to_reader(),
             brakes=brakes,
             run_id=run_id,
             stewards={FLOW: "team:finance"},

@@ -12,7 +12,8 @@ create or replace macro memory.main.told(value) as nullif(trim(cast(value as var
 
 -- Numbers keep every digit that they came with; what would lose one is no number here.
 create or replace macro memory.main.is_decimal(value) as regexp_full_match(value, '[+-]?[0-9]{1,27}([.][0-9]{1,10}0*)?');
-create or replace macro memory.main.as_decimal(value) as try_cast(if(is_decimal(value), value, null) as decimal(38, 10));
+-- Reading 38 digits takes a hundred times as long as reading 18, which nearly all amounts fit.
+create or replace macro memory.main.as_decimal(value) as case when regexp_full_match(value, '[+-]?[0-9]{1,12}([.][0-9]{1,6}0*)?') then cast(try_cast(value as decimal(18, 6)) as decimal(38, 10)) when is_decimal(value) then try_cast(value as decimal(38, 10)) end;
 create or replace macro memory.main.is_whole(value) as regexp_full_match(value, '[+-]?[0-9]{1,18}([.]0*)?');
 create or replace macro memory.main.as_whole(value) as try_cast(split_part(if(is_whole(value), value, null), '.', 1) as bigint);
 
@@ -34,7 +35,7 @@ create or replace macro memory.main.is_email(value) as regexp_full_match(value, 
 create or replace macro memory.main.is_phone(value) as regexp_full_match(value, '[+]?[0-9 ()./-]{5,24}(( ?(x|ext[.]?) ?)[0-9]{1,6})?') and len(regexp_replace(value, '[^0-9]', '', 'g')) between 5 and 17;
 
 -- Sums over a JSON list in a payload.
-create or replace macro memory.main.sum_in(list_of, path) as list_sum(list_transform(cast(list_of as json[]), lambda part: try_cast(part ->> path as decimal(38, 10))));
+create or replace macro memory.main.sum_in(list_of, path) as list_sum(list_transform(cast(list_of as json[]), lambda part: as_decimal(part ->> path)));
 create or replace macro memory.main.sum_of_products(list_of, one, other) as list_sum(list_transform(cast(list_of as json[]), lambda part: try_cast(part ->> one as decimal(18, 4)) * try_cast(part ->> other as decimal(18, 6))));
 
 -- Money and quantities travel as text, without the zeros that the warehouse pads them with.
