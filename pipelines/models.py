@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 
@@ -124,6 +125,8 @@ def sync(
                     raise
                 log(f"{problem}; it is built again")
                 time.sleep(builds)
+        if batch.is_full:
+            _let_go_of_memory()
         with lake.reading(store.url, settings.lake()) as db:
             settled.verdicts, settled.rows = _count(db, entity, batch)
             wakes = _woken(db, entity, store, the_map)
@@ -201,6 +204,13 @@ def run_dbt(arguments: Sequence[str], project: Path = PROJECT) -> list[Built]:
     return built
 
 
+def _let_go_of_memory() -> None:
+    """Close dbt's DuckDB, which keeps what it has read; the next run of this process opens it again."""
+    if DuckDBConnectionManager._ENV:
+        DuckDBConnectionManager._ENV.close()
+    DuckDBConnectionManager.close_all_connections()
+
+
 def _folders(project: Path) -> list[str]:
     state = settings.state_dir() / "dbt"
     folders = {"--project-dir": project, "--profiles-dir": project, "--target-path": state, "--log-path": state}
@@ -224,22 +234,20 @@ def _wanted(
     what the destination holds already."""
     facts = Facts(the_map, the_map.entities[entity])
     key = facts.key[0]
-    going_live = [
-        name for name, out in facts.outbound.items() if name not in delivered and out.flow.write == "absolute"
-    ]
-    return db.execute(
+    going_live = {
+        name: out for name, out in facts.outbound.items() if name not in delivered and out.flow.write == "absolute"
+    }
+    held = f"select system, {key} from stg_{entity} where not is_rejected and list_contains($takers, system)"
+    return db.sql(
         f"""
         select
             flow, system, {key} as key, is_wanted, action_on_leave, payload, remote_id, held_because, asked, mode,
-            flow in (select unnest(?)) and exists (
-                select 1 from stg_{entity} as stg
-                where stg.system = wanted.system and stg.{key} = wanted.{key} and not stg.is_rejected
-            ) as already_held,
+            list_contains($going_live, flow) and (system, {key}) in ({held}) as already_held,
             caused_by_inbox_id, received_at, deliver
-        from wanted_{entity} as wanted
+        from wanted_{entity}
         where {key} in (select {key} from touched_{entity}) and system is not null
         """,
-        [going_live],
+        params={"going_live": [*going_live], "takers": [taker for out in going_live.values() for taker in out.takers]},
     ).to_arrow_reader(PIECE)
 
 

@@ -7,30 +7,48 @@
 {# A table in which a run's share is taken out and written anew, in one transaction: a run that was killed and repeated
    leaves the same rows. #}
 {% materialization renewed, adapter="duckdb" %}
+    {%- set meta = config.require("meta") -%}
     {%- set table = this.incorporate(type="table") -%}
-    {%- if load_cached_relation(this) is none or should_full_refresh() -%}
+    {%- set is_new = load_cached_relation(this) is none or should_full_refresh() -%}
+    {%- set turns = turns_of(meta) -%}
+    {%- for turn in range(turns) -%}
         {%- call statement("main") -%}
+            {% if meta.at_once %}
+            create or replace temp table keys_in_turn as
+            select {{ meta.column }} from {{ ref(meta.touched) }} where hash({{ meta.column }}) % {{ turns }} = {{ turn }};
+            {% endif %}
+            {% if is_new and turn == 0 %}
             create or replace table {{ table }} as
             {{ sql }}
-        {%- endcall -%}
-    {%- else -%}
-        {%- call statement("main") -%}
+            {% else %}
             create or replace temp table new_rows as
             {{ sql }};
-            delete from {{ table }} where {{ share_of_the_run(config.require("meta")) }};
+            {% if not is_new %}
+            delete from {{ table }} where {{ share_of_the_run(meta) }};
+            {% endif %}
             insert into {{ table }} by name from temp.new_rows;
+            {% endif %}
         {%- endcall -%}
-    {%- endif -%}
+    {%- endfor -%}
     {%- do adapter.commit() -%}
     {{ return({"relations": [table]}) }}
 {% endmaterialization %}
+
+{# In how many turns a table is renewed: one, unless `meta` says how many keys at once fit in memory. #}
+{% macro turns_of(meta) -%}
+    {%- if meta.at_once -%}
+        {%- set touched = run_query("select count(*) from " ~ ref(meta.touched)).columns[0][0] | int -%}
+        {{ return(touched // meta.at_once + 1) }}
+    {%- endif -%}
+    {{ return(1) }}
+{%- endmacro %}
 
 {# The rows that a run renews, as `meta` of the model says. #}
 {% macro share_of_the_run(meta) -%}
     {%- if meta.renews == "batch" -%}  {# those of the batch #}
         {{ in_batch(meta.column) }}
     {%- elif meta.renews == "touched" -%}  {# everything that is known of the touched keys #}
-        ({{ meta.column }}) in (select ({{ meta.column }}) from {{ ref(meta.touched) }})
+        ({{ meta.column }}) in (select ({{ meta.column }}) from {{ "temp.keys_in_turn" if meta.at_once else ref(meta.touched) }})
     {%- elif meta.renews == "told" -%}  {# what is told again #}
         {{ meta.column }} in (select {{ meta.column }} from temp.new_rows)
     {%- elif meta.renews == "all" -%}

@@ -1,13 +1,15 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What each destination should now hold of << e.name >>: one row per flow, destination and record.
 {{ config(
-    materialized="renewed", meta={"renews": "touched", "column": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>"},
+    materialized="renewed",
+    meta={"renews": "touched", "column": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": 100000},
     tags=["sync_<< e.name >>"],
 ) }}
 <% set key = e.key[0] %>
 
+-- depends_on: {{ ref("touched_<< e.name >>") }}
 with records as (
-    select * from {{ ref("<< e.name >>") }} where << key >> in (select << key >> from {{ ref("touched_<< e.name >>") }})
+    select * from {{ ref("<< e.name >>") }} where << key >> in (select << key >> from temp.keys_in_turn)
 ),
 
 <% for child in e.children %>

@@ -1,12 +1,14 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What each destination should now hold of fulfilments: one row per flow, destination and record.
 {{ config(
-    materialized="renewed", meta={"renews": "touched", "column": "fulfilment_number", "touched": "touched_fulfilments"},
+    materialized="renewed",
+    meta={"renews": "touched", "column": "fulfilment_number", "touched": "touched_fulfilments", "at_once": 100000},
     tags=["sync_fulfilments"],
 ) }}
 
+-- depends_on: {{ ref("touched_fulfilments") }}
 with records as (
-    select * from {{ ref("fulfilments") }} where fulfilment_number in (select fulfilment_number from {{ ref("touched_fulfilments") }})
+    select * from {{ ref("fulfilments") }} where fulfilment_number in (select fulfilment_number from temp.keys_in_turn)
 ),
 
 fulfilment_lines as (

@@ -1,12 +1,14 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What each destination should now hold of orders: one row per flow, destination and record.
 {{ config(
-    materialized="renewed", meta={"renews": "touched", "column": "order_number", "touched": "touched_orders"},
+    materialized="renewed",
+    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": 100000},
     tags=["sync_orders"],
 ) }}
 
+-- depends_on: {{ ref("touched_orders") }}
 with records as (
-    select * from {{ ref("orders") }} where order_number in (select order_number from {{ ref("touched_orders") }})
+    select * from {{ ref("orders") }} where order_number in (select order_number from temp.keys_in_turn)
 ),
 
 order_lines as (

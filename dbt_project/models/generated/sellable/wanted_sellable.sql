@@ -1,12 +1,14 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What each destination should now hold of sellable: one row per flow, destination and record.
 {{ config(
-    materialized="renewed", meta={"renews": "touched", "column": "sku", "touched": "touched_sellable"},
+    materialized="renewed",
+    meta={"renews": "touched", "column": "sku", "touched": "touched_sellable", "at_once": 100000},
     tags=["sync_sellable"],
 ) }}
 
+-- depends_on: {{ ref("touched_sellable") }}
 with records as (
-    select * from {{ ref("sellable") }} where sku in (select sku from {{ ref("touched_sellable") }})
+    select * from {{ ref("sellable") }} where sku in (select sku from temp.keys_in_turn)
 ),
 
 asked as (
