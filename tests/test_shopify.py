@@ -352,7 +352,7 @@ def test_a_poll_loses_nothing_at_equal_times_nor_when_orders_change_while_it_pag
     monkeypatch.setattr("resources.shopify.PAGE", 3)
     connector = shopify_mock.connector()
     placed = [shopify_mock.place(("TEE-WHT-S", 1)) for _ in range(8)]  # several within one second
-    cursor, seen, pages = None, {}, []
+    seen, pages = {}, []
     for number, page in enumerate(connector.changed_since("orders_read", None)):
         pages.append(page)
         if number == 0:  # meanwhile: a new one, and one of the first page moves to the end
@@ -361,12 +361,13 @@ def test_a_poll_loses_nothing_at_equal_times_nor_when_orders_change_while_it_pag
             shopify_mock.post(f"/sandbox/orders/{early}", {"note": "changed while we paged"})
     for message in (message for page in pages for message in page.messages):
         seen[message.remote_id] = json.loads(message.payload)["updatedAt"]
-    assert {str(order["id"]) for order in placed} <= set(seen)
-    cursor = pages[-1].cursor
-    again = payloads(list(connector.changed_since("orders_read", cursor)))
-    assert [row for row in again if seen[row["id"].rpartition("/")[2]] != row["updatedAt"]] == []
+    later = list(connector.changed_since("orders_read", pages[-1].cursor))  # what moved behind the first sweep is here
+    seen |= {row["id"].rpartition("/")[2]: row["updatedAt"] for row in payloads(later)}
+    told = {str(order["id"]): shopify_mock.order(order["id"])["updated_at"] for order in placed}
+    instant = datetime.fromisoformat
+    assert {key: instant(seen[key]) for key in told} == {key: instant(moment) for key, moment in told.items()}
     shopify_mock.post(f"/sandbox/orders/{placed[0]['id']}", {"note": "later"})
-    last = list(connector.changed_since("orders_read", cursor))
+    last = list(connector.changed_since("orders_read", later[-1].cursor))
     assert str(placed[0]["id"]) in {message.remote_id for page in last for message in page.messages}
 
 
