@@ -18,7 +18,8 @@ EXTENSIONS = ("ducklake", "postgres_scanner")
 
 @cache  # once a process and its forks
 def install_extensions() -> None:
-    """Put DuckDB's extensions where it finds them: from the wheels, else from the network. Raises LakeProblem."""
+    """Put DuckDB's extensions where it finds them, from the wheels, else from the network, and check their signatures: what
+    is opened later trusts this check. Raises LakeProblem."""
     for name in EXTENSIONS:
         try:
             duckdb_extensions.import_extension(name)
@@ -29,6 +30,13 @@ def install_extensions() -> None:
                 raise LakeProblem(
                     f"DuckDB's extension {name} is neither in a wheel nor to be had from the network: {problem}; "
                     f"install duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}"
+                ) from problem
+        with duckdb.connect() as checking:
+            try:
+                checking.load_extension(name)
+            except duckdb.Error as problem:
+                raise LakeProblem(
+                    f"DuckDB does not take its extension {name}: {problem}; install it again"
                 ) from problem
 
 
@@ -60,7 +68,6 @@ def prepare(url: str, lake: str) -> None:
     if "://" not in lake:
         Path(lake).mkdir(parents=True, exist_ok=True)
     os.environ.update(environment(url, lake))
-    install_extensions()
     with _attached(url, lake, "metadata_schema 'lake'") as connection:  # the first attachment writes the catalogue
         if not connection.execute("from lake.options() where option_name = 'parquet_row_group_size'").fetchone():
             connection.execute(f"call lake.set_option('parquet_row_group_size', {ROWS_IN_A_GROUP})")
@@ -91,10 +98,11 @@ def forget(url: str, lake: str, hours: int) -> None:
 
 @contextmanager
 def _attached(url: str, lake: str, options: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    install_extensions()
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": "400MB",
         "threads": 2,
-        "allow_unsigned_extensions": True,  # they come from pinned wheels; checking 100 MB each time takes 0.25 s
+        "allow_unsigned_extensions": True,  # checked once a process: reading 100 MB each time takes 0.25 s
         "preserve_insertion_order": False,  # whoever needs an order asks for it
         "temp_directory": str(settings.state_dir() / "spill"),
     }

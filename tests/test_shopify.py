@@ -361,6 +361,7 @@ def test_a_poll_loses_nothing_at_equal_times_nor_when_orders_change_while_it_pag
             shopify_mock.post(f"/sandbox/orders/{early}", {"note": "changed while we paged"})
     for message in (message for page in pages for message in page.messages):
         seen[message.remote_id] = json.loads(message.payload)["updatedAt"]
+    assert {str(order["id"]) for order in placed} <= set(seen)
     later = list(connector.changed_since("orders_read", pages[-1].cursor))  # what moved behind the first sweep is here
     seen |= {row["id"].rpartition("/")[2]: row["updatedAt"] for row in payloads(later)}
     told = {str(order["id"]): shopify_mock.order(order["id"])["updated_at"] for order in placed}
