@@ -10,6 +10,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -82,30 +83,27 @@ def test_a_file_is_taken_row_by_row_and_ends_with_its_entry_for_the_books(place:
     assert not connector.has_changed("stock", page.cursor)
 
 
-def test_a_file_that_still_grows_is_left_until_two_looks_find_it_the_same(place: Place) -> None:
-    stop = threading.Event()
+def test_a_file_that_still_grows_is_left_until_two_looks_find_it_the_same(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = place.write("in/slow.csv", "sku\n")
 
-    def upload() -> None:
-        with path.open("ab", buffering=0) as file:
-            while not stop.wait(0.02):
-                file.write(b"MUG\n")
+    def wait_while_it_grows(seconds: float) -> None:
+        with path.open("ab") as file:
+            file.write(b"MUG\n")
+        time.sleep(seconds)
 
-    writer = threading.Thread(target=upload)
-    writer.start()
     cursor = None
-    try:
+    with monkeypatch.context() as patch:
+        patch.setattr("resources.files.time", SimpleNamespace(time=time.time, sleep=wait_while_it_grows))
         for _ in range(4):
             pages = pages_of(place.drop(stock=PLAIN), "stock", cursor)
             assert messages_of(pages) == []
             assert all(page.file is None for page in pages)
             cursor = pages[-1].cursor
-    finally:
-        stop.set()
-        writer.join()
     assert place.drop(stock=PLAIN).has_changed("stock", cursor)
     pages = pages_of(place.drop(stock=PLAIN), "stock", cursor)
-    assert len(messages_of(pages)) == path.read_text().count("MUG")
+    assert said(pages) == [{"sku": "MUG"}] * 4
 
 
 def test_an_upload_over_sftp_is_taken_whole_while_it_is_polled(sftp_place: Callable[[], Place]) -> None:

@@ -5,7 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -236,7 +236,8 @@ def other_writer(world: World, table: str, until: Callable[[], bool]) -> Iterato
             for turn in itertools.count():
                 if is_over.is_set() or until():
                     return
-                db.execute(f"comment on table lake.main.{table} is 'turn {turn}'")
+                with suppress(duckdb.TransactionException):  # the build was first this time
+                    db.execute(f"comment on table lake.main.{table} is 'turn {turn}'")
 
     writer = threading.Thread(target=write_on)
     writer.start()
