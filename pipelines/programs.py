@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines import instance, launcher
+from pipelines import instance
 from resources import postgres, settings
 from resources.ports import answers
 from resources.processes import Program
@@ -60,10 +60,10 @@ def concord(*, with_sandbox: bool) -> list[Planned]:
     workspace = str(_workspace(code))
     server = ("api", "grpc", "-h", "127.0.0.1", "-p", str(code), "-m", "pipelines.definitions", "-a", "defs")
     pages = ("-h", "127.0.0.1", "-p", str(dagster), "-w", workspace)
-    warm = ("code-server", "launcher")  # a run that is asked for before begins from nothing, which takes seconds
+    warm = ("code-server", "warm")  # a run that is asked for before begins from nothing, which takes seconds
     systems = ("shopify", "tryton", "sftp") if with_sandbox else ()  # a poll that is asked for before fails
     door = _module("door", "pipelines.webhooks", port=settings.port("DOOR", 18700))
-    forks = _module("launcher", "pipelines.launcher", is_ready=launcher.path_of_socket().is_socket)
+    forks = _module("warm", "pipelines.warm", is_ready=settings.warm_socket().is_socket)
     definitions = _module("code-server", "dagster", *server, "--location-name", "concord", port=code)
     daemon = _module("daemon", "pipelines.daemon", "run", "-w", workspace)
     webserver = _module("webserver", "dagster_webserver", *pages, port=dagster)

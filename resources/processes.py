@@ -173,3 +173,37 @@ def _carries(pid: int, mark: bytes) -> bool:
         return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")  # empty for a zombie
     except OSError:  # it is another user's, or has just ended
         return False
+
+
+def identity(pid: int) -> str:
+    """A process by its id and start time, for ids are given out again."""
+    return f"{pid}@{_started_at(pid)}"
+
+
+def pid_of(known: str) -> int:
+    """The id alone."""
+    return int(known.partition("@")[0])
+
+
+def is_alive(known: str) -> bool:
+    """Whether the process of this identity lives."""
+    try:
+        return identity(pid_of(known)) == known
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def was_there(pid: int, moment: float) -> bool:
+    """Whether a process with this id lives, and began before that moment."""
+    try:
+        ticks = int(_started_at(pid))
+    except (OSError, ValueError, IndexError):
+        return False
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK") <= moment + 1
+
+
+def _started_at(pid: int) -> str:
+    state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    if state == "Z":
+        raise ProcessLookupError(pid)
+    return fields[18]  # starttime, in clock ticks since boot: field 22 of proc_pid_stat(5)

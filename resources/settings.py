@@ -25,6 +25,11 @@ def state_dir() -> Path:
     return Path(os.environ.get("CONCORD_STATE", ROOT / ".concord")).resolve()
 
 
+def warm_socket() -> Path:
+    """Where the warm process listens."""
+    return state_dir() / "warm.sock"
+
+
 def database_url() -> str:
     """The operational database (CONCORD_DATABASE_URL; without it the embedded server's)."""
     return (

@@ -23,7 +23,7 @@ LINT_FILES = ("pipelines.map_lint", "pipelines.rules")
 LAZY = {
     "pipelines.commands": "a verb's file is loaded when the verb is called",
     "pipelines.connectors": "the map names a connector by its dotted path",
-    "pipelines.launcher": "the warm process imports what a run needs before it forks the first; its callers do not",
+    "pipelines.warm": "the warm process imports what a run needs before it forks the first; its callers do not",
 }
 
 

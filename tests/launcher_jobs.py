@@ -1,0 +1,41 @@
+"""Jobs for the launcher's tests: what each run leaves is a line with its process in the file that CONCORD_TOLD names."""
+
+import os
+import time
+from pathlib import Path
+
+import dagster as dg
+
+
+def tell(word: str) -> None:
+    with Path(os.environ["CONCORD_TOLD"]).open("a") as file:
+        file.write(f"{word} {os.getpid()}\n")
+
+
+@dg.op
+def well() -> None:
+    tell("well")
+
+
+@dg.op
+def badly() -> None:
+    tell("badly")
+    raise dg.Failure("it was meant to fail")
+
+
+@dg.op
+def long() -> None:
+    tell("long")
+    time.sleep(60)
+
+
+def job_of(op: dg.OpDefinition) -> dg.JobDefinition:
+    return dg.GraphDefinition(name=f"{op.name}_job", node_defs=[op]).to_job(executor_def=dg.in_process_executor)
+
+
+defs = dg.Definitions(jobs=[job_of(well), job_of(badly), job_of(long)])
+SERVE = (
+    "import sys, logging; from pathlib import Path; from pipelines.warm import WarmProcess; "
+    "logging.basicConfig(level=logging.INFO); "
+    "it = WarmProcess(Path(sys.argv[1]), 'tests.launcher_jobs'); it.warm_up(); it.serve()"
+)
