@@ -29,6 +29,7 @@ PROJECT = Path(__file__).parents[1] / "dbt_project"
 CONFLICT = re.compile("conflict|could not serialize|failed to commit ducklake", re.IGNORECASE)
 PIECE = 20_000  # wanted rows that are in our memory at once
 MANY_FILES = 20  # of a table, counting those that say what was deleted
+_MET: dict[str, int | None] = {}  # the catalogue that this process last built in, by database
 BUILDS = 4  # of one batch, when other writers of the lake keep being faster; DuckLake itself tries ten times
 
 
@@ -114,6 +115,7 @@ def sync(
             return settled
         settled.batch = batch
         log(f"batch {batch.batch_id}: inbox {batch.after_inbox_id} < id <= {batch.upto_inbox_id}")
+        _meet_catalogue(store.url)
         views = ["--exclude", "config.materialized:view"]  # they stand since the first build
         arguments = ["--vars", json.dumps(batch.told), *(["--full-refresh"] if batch.is_full else views)]
         for builds in range(1, BUILDS + 1):
@@ -204,8 +206,17 @@ def run_dbt(arguments: Sequence[str], project: Path = PROJECT) -> list[Built]:
     return built
 
 
+def _meet_catalogue(url: str) -> None:
+    """Close what remembers another catalogue: a worker outlives a lake that was deleted to be built again."""
+    met = lake.catalogue(url)
+    if _MET.setdefault(url, met) != met:
+        _let_go_of_memory()
+    _MET[url] = met
+
+
 def _let_go_of_memory() -> None:
-    """Close dbt's DuckDB, which keeps what it has read; the next run of this process opens it again."""
+    """Close DuckDB's databases, which keep what they have read; the next run of this process opens them again."""
+    lake.close()
     if DuckDBConnectionManager._ENV:
         DuckDBConnectionManager._ENV.close()
     DuckDBConnectionManager.close_all_connections()

@@ -27,6 +27,7 @@ from resources.store import Store
 COURIER_SECONDS = 120.0  # one run's share of a long backlog: then the next goes on, and this one can be looked at
 SNAPSHOT_IS_FRESH = 60.0  # seconds: a reconciliation and a schedule of the same minute look once
 PRIORITY = "dagster/priority"
+WAITS = {"realtime": 0, "near_realtime": 12, "batch": 18}  # how far a sync stands back, by the soonest of its flows
 SLOW = {"concord/pace": "slow"}  # at most two of these at once, so that they never take every place from a sync
 
 
@@ -343,13 +344,12 @@ class Runs:
             for spec in self.checks.of_delivering(system.system)
             if spec.asset_key in flows
         ]
-        tier = min((flow.tier for flow in entity.flows.values()), default=3)
         return _job(
             f"sync_{name}",
             keys,
             checks,
             description=f"Settles what was said about {name}, enqueues what destinations should now hold, and delivers it.",
-            tags={ENTITY: name, STEWARD: self.lineage.steward(name), PRIORITY: str(40 - 10 * tier)},
+            tags={ENTITY: name, STEWARD: self.lineage.steward(name), PRIORITY: str(priority(entity))},
         )
 
     def poll_job(self, system: System, name: str) -> Any:
@@ -435,6 +435,13 @@ def _job(
     return dg.define_asset_job(
         name, selection=selection, description=description, tags=tags, executor_def=dg.in_process_executor
     )
+
+
+def priority(entity: Entity) -> int:
+    """Of a sync: by the tier of its flows, and within a tier by what they promise."""
+    tier = min((flow.tier for flow in entity.flows.values()), default=3)
+    soonest = min((WAITS[flow.timing] for flow in entity.flows.values()), default=max(WAITS.values()))
+    return 40 - 10 * tier - soonest
 
 
 def failure(sentence: str, metadata: Mapping[str, Any] | None = None) -> dg.Failure:

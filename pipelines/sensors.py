@@ -27,7 +27,7 @@ UNFINISHED = [
     dg.DagsterRunStatus.CANCELING,
 ]
 LONGEST_BREAK = 300.0  # seconds between runs that fail before they settle anything
-DUE_EVERY = 2  # seconds
+DUE_EVERY = 5  # seconds
 LOOKS_LATEST = 5  # seconds between two looks for news of an entity
 LONGEST_PACE = 15  # seconds between two of its batches
 CANNOT_WAIT = {"has_urgent_messages": "new messages", "has_wishes": "decisions or repairs"}

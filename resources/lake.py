@@ -2,15 +2,18 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import duckdb
 import duckdb_extensions
 
 from resources import settings
+from resources.store import engine_for, query
 
 ROWS_IN_A_GROUP = 20_000  # a reader holds a whole group of a column: of payloads, 122,880 rows are half a gigabyte
 EXTENSIONS = ("ducklake", "postgres_scanner")
@@ -73,11 +76,50 @@ def prepare(url: str, lake: str) -> None:
             connection.execute(f"call lake.set_option('parquet_row_group_size', {ROWS_IN_A_GROUP})")
 
 
+@dataclass
+class _Kept:
+    """The database that this process keeps open for readers."""
+
+    which: tuple[Any, ...] = ()  # process, database, lake, catalogue
+    closing: ExitStack = field(default_factory=ExitStack)
+    db: duckdb.DuckDBPyConnection | None = None
+
+
+_KEPT = _Kept()
+
+
 @contextmanager
 def reading(url: str, lake: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that sees the lake's tables without a prefix. Raises LakeProblem."""
-    with _attached(url, lake, "metadata_schema 'lake', read_only") as connection:
-        yield connection
+    """A connection that sees the lake's tables without a prefix, of a database that this process keeps open for its next
+    reader. Raises LakeProblem."""
+    which = (os.getpid(), url, lake, catalogue(url))
+    if _KEPT.db is None or _KEPT.which != which:
+        close()
+        _KEPT.db = _KEPT.closing.enter_context(_attached(url, lake, "metadata_schema 'lake', read_only"))
+        _KEPT.which = which
+    cursor = _KEPT.db.cursor()
+    try:
+        cursor.execute("set timezone = 'UTC'; use lake.main")
+        yield cursor
+    except duckdb.Error:
+        close()  # it may be the database that is not well
+        raise
+    finally:
+        cursor.close()
+
+
+def close() -> None:
+    """Close the database that `reading` keeps, which holds what it has read."""
+    left = _KEPT.closing.pop_all()
+    _KEPT.db = None
+    if _KEPT.which[:1] == (os.getpid(),):  # a fork leaves its parent's alone
+        left.close()
+
+
+def catalogue(url: str) -> int | None:
+    """Which catalogue this is: one that was made anew gives the same numbers to other tables."""
+    with engine_for(url).connect() as connection:
+        return connection.execute(query("catalogue")).scalar()
 
 
 def compact(url: str, lake: str, tables: Sequence[str]) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import duckdb
 import pytest
 import sqlalchemy as sa
-from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
 from pipelines import models
 from pipelines.codegen import write
@@ -136,7 +135,6 @@ def is_rebuilt_the_same(world: World) -> None:
         connection.execute(sa.text("drop schema lake cascade"))
         connection.execute(sa.text("create schema lake"))
     shutil.rmtree(world.folder)
-    DuckDBConnectionManager.close_all_connections()  # this process remembers the old catalogue; a run's process is new
     world.sync()
     assert select(world.store, "select count(*) from outbox") == before, "what was enqueued was enqueued again"
     for table, rows in everything(world).items():

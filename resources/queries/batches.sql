@@ -47,6 +47,9 @@ returning batch_id
 -- name: settle_batch
 update batches set settled_at = clock_timestamp(), wakes = :wakes where batch_id = :batch_id
 
+-- name: catalogue
+select to_regclass('lake.ducklake_snapshot')::oid::bigint
+
 -- name: lake_tables
 select table_name from lake.ducklake_table where end_snapshot is null
 
