@@ -23,7 +23,7 @@ from resources.processes import identity, is_alive, pid_of, was_there
 from resources.unix_socket import ask
 
 LOG = logging.getLogger("concord.launcher")
-WORKER = "concord/worker"  # a run's tag: pid and start time of the process that works on it
+WORKER = ".dagster/concord_worker"  # a run's tag, which pages hide: pid and start time of its process
 HIGHEST = 30  # the priority of a run of the first tier
 STARTED = re.compile(r"Started process for run \(pid: (\d+)\)")
 

@@ -11,7 +11,14 @@ from rich.live import Live
 from rich.text import Text
 
 PLAIN_EVERY = 10.0  # seconds between two looks where nobody sits at a terminal
+WIDE = 200  # columns of a table in a file or pipe
 EVENTS = 6  # how many of the last events stay in the live area
+
+
+def console_for_tables() -> Console:
+    """Where nobody sits at a terminal there is no width to keep to, and nothing is cut off."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE)
 
 
 class Screen:

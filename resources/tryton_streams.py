@@ -210,7 +210,7 @@ def _sales(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
 
 def _products(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
     fields = ["code", "name", "list_price_used", "salable", "active", "write_date", "create_date"]
-    fields += [f"template.{name}" for name in ("active", "write_date", "create_date")]
+    fields += [f"template.{name}" for name in ("type", "active", "write_date", "create_date")]
     rows = records.rpc.call("product.product.read", list(ids), fields)
     return [
         _message(
@@ -220,6 +220,7 @@ def _products(records: Records, ids: Sequence[int], as_of: str) -> list[Message]
                 "id": str(row["id"]),
                 **{name: row[name] for name in ("code", "name")},
                 "list_price": number_text(row["list_price_used"]),
+                "type": row["template."]["type"],
                 "salable": bool(row["salable"]),  # on SQLite Tryton answers 1
                 "active": bool(row["active"] and row["template."]["active"]),
                 "write_date": _stamp(row),

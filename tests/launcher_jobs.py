@@ -1,4 +1,4 @@
-"""Jobs for the launcher's tests: what each run leaves is a line with its process in the file that CONCORD_TOLD names."""
+"""Jobs for the launcher's tests: what each run leaves is a line with its process in the file that LAUNCHER_TOLD names."""
 
 import os
 import time
@@ -8,7 +8,7 @@ import dagster as dg
 
 
 def tell(word: str) -> None:
-    with Path(os.environ["CONCORD_TOLD"]).open("a") as file:
+    with Path(os.environ["LAUNCHER_TOLD"]).open("a") as file:
         file.write(f"{word} {os.getpid()}\n")
 
 

@@ -88,7 +88,7 @@ def warm_process(database_server: Server, folder: Path) -> Iterator[Warm]:
         }
     }
     with fresh_database(database_server) as url, instance_for_test(overrides, temp_dir=str(folder)) as instance:
-        environment = {"CONCORD_TOLD": str(told), "CONCORD_DATABASE_URL": url, "CONCORD_LAKE": str(folder / "lake")}
+        environment = {"LAUNCHER_TOLD": str(told), "CONCORD_DATABASE_URL": url, "CONCORD_LAKE": str(folder / "lake")}
         process = subprocess.Popen(
             [sys.executable, "-c", SERVE, str(socket_path)], cwd=settings.ROOT, env=os.environ | environment
         )

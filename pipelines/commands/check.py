@@ -13,6 +13,7 @@ from rich.table import Table
 from pipelines.map_lint import Report, lint
 from pipelines.map_schema import MAP_DIR, IntegrationMap, load_map
 from pipelines.rules.paces import spelled
+from pipelines.screen import console_for_tables
 
 COLOURS = {"error": "red", "provisional": "yellow", "hint": "cyan"}
 
@@ -65,7 +66,7 @@ def show(told: IntegrationMap, report: Report) -> None:
             said, f"{verdict.flow}\n[dim]{escape(verdict.path)}[/]",
             f"{promise}\n[dim]tier {flow.tier}{', ' + flow.mode if flow.to else ''}[/]", escape(flow.steward),
         )  # fmt: skip
-    Console().print(table)
+    console_for_tables().print(table)
     count = {kind: sum(one.severity == kind for one in report.findings) for kind in COLOURS}
     firm = sum(verdict.is_firm for verdict in report.verdicts)
     console.print(

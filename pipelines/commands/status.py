@@ -4,10 +4,10 @@ import json
 from dataclasses import asdict
 
 import click
-from rich.console import Console
 
 from pipelines.figures import FlowFigures, table_of
 from pipelines.map_schema import load_map
+from pipelines.screen import console_for_tables
 from resources import settings
 from resources.store import Store
 
@@ -22,7 +22,7 @@ def command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(one) | {"is_late": one.is_late} for one in figures], indent=2))
         return
-    Console().print(table_of(figures))
+    console_for_tables().print(table_of(figures))
     late = [f"{one.flow} breaks its promise ({one.steward})" for one in figures if one.is_late]
     parked = [f"{one.parked} deliveries of {one.flow} are parked ({one.steward})" for one in figures if one.parked]
     for sentence in [*late, *parked]:

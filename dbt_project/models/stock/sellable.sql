@@ -2,7 +2,7 @@
 {{ config(materialized="renewed", meta={"renews": "all"}, tags=["sync_sellable"]) }}
 
 with counts as (
-    select sku, location, on_hand, counted_at, last_inbox_id, last_received_at
+    select sku, location, on_hand, counted_at
     from {{ ref("stock") }}
     where deleted_at is null
 ),
@@ -21,8 +21,7 @@ on_the_shelf as (
     select
         sku,
         sum(counts.on_hand - coalesce(shipped_since.quantity, 0)) as quantity,
-        min(counted_at) as counted_at,
-        max(last_inbox_id) as last_inbox_id, max(last_received_at) as last_received_at
+        min(counted_at) as counted_at
     from counts
     left join shipped_since using (sku, location)
     group by sku
@@ -51,6 +50,33 @@ committed as (
     from ordered
     left join sent using (order_number, sku)
     group by sku
+),
+
+-- Whatever can have moved a SKU.
+told as (
+    select sku, last_inbox_id, last_received_at from {{ ref("stock") }}
+    union all
+    select order_lines.sku, orders.last_inbox_id, orders.last_received_at
+    from {{ ref("order_lines") }} as order_lines
+    join {{ ref("orders") }} as orders using (order_number)
+    union all
+    select parcel_lines.sku, parcels.last_inbox_id, parcels.last_received_at
+    from {{ ref("fulfilment_lines") }} as parcel_lines
+    join {{ ref("fulfilments") }} as parcels using (fulfilment_number)
+),
+
+-- What moved it now: the first message that the last batch did not have yet, else the newest.
+moved_by as (
+    select
+        sku,
+        coalesce(
+            min(last_inbox_id) filter (last_inbox_id > {{ var("after_inbox_id") }}), max(last_inbox_id)
+        ) as last_inbox_id,
+        coalesce(
+            min(last_received_at) filter (last_inbox_id > {{ var("after_inbox_id") }}), max(last_received_at)
+        ) as last_received_at
+    from told
+    group by sku
 )
 
 select
@@ -60,7 +86,8 @@ select
     cast(coalesce(committed.quantity, 0) as bigint) as committed,
     counted_at,
     cast(null as timestamptz) as deleted_at, cast(null as varchar) as rejected_since, cast([] as varchar[]) as flags,
-    on_the_shelf.last_inbox_id, on_the_shelf.last_received_at
+    moved_by.last_inbox_id, moved_by.last_received_at
 from on_the_shelf
+join moved_by using (sku)
 left join committed using (sku)
 where sku in (select sku from {{ ref("products") }})

@@ -33,6 +33,7 @@ settled as (
         {{ latest("storefront_title", owner="system in ('shopify', 'wholesale')") }} as storefront_title,
         {{ latest("list_price", owner="system = origin_system") }} as list_price,
         {{ latest("currency", owner="system = origin_system") }} as currency,
+        {{ latest("is_service", owner="system = origin_system") }} as is_service,
         {{ latest("is_salable", owner="system = origin_system") }} as is_salable,
         {{ latest("is_active", owner="system = origin_system") }} as is_active,
         arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = origin_system)) as deleted_at,
@@ -41,6 +42,7 @@ settled as (
             {{ winner_of("storefront_title", owner="system in ('shopify', 'wholesale')", by="order_key") }},
             {{ winner_of("list_price", owner="system = origin_system", by="order_key") }},
             {{ winner_of("currency", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("is_service", owner="system = origin_system", by="order_key") }},
             {{ winner_of("is_salable", owner="system = origin_system", by="order_key") }},
             {{ winner_of("is_active", owner="system = origin_system", by="order_key") }},
             arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = origin_system))
@@ -68,6 +70,7 @@ flags as (
             'storefront_title ' || arg_max_null(broken.storefront_title, order_key) filter (where said.storefront_title and not is_rejected and system in ('shopify', 'wholesale')),
             'list_price ' || arg_max_null(broken.list_price, order_key) filter (where said.list_price and not is_rejected and system = origin_system),
             'currency ' || arg_max_null(broken.currency, order_key) filter (where said.currency and not is_rejected and system = origin_system),
+            'is_service ' || arg_max_null(broken.is_service, order_key) filter (where said.is_service and not is_rejected and system = origin_system),
             'is_salable ' || arg_max_null(broken.is_salable, order_key) filter (where said.is_salable and not is_rejected and system = origin_system),
             'is_active ' || arg_max_null(broken.is_active, order_key) filter (where said.is_active and not is_rejected and system = origin_system)
         ], lambda flag: flag is not null) as flags
@@ -88,6 +91,8 @@ decisions as (
 ,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'currency') as currency_told
 ,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'is_service') as is_service_told
+,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'is_salable') as is_salable_told
 ,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'is_active') as is_active_told
@@ -107,6 +112,7 @@ select
     cast(coalesce(decisions.storefront_title_told, settled.storefront_title) as varchar) as storefront_title,
     cast(coalesce(as_decimal(decisions.list_price_told), settled.list_price) as decimal(38, 10)) as list_price,
     cast(coalesce(upper(decisions.currency_told), settled.currency) as varchar) as currency,
+    cast(coalesce(as_boolean(decisions.is_service_told), settled.is_service) as boolean) as is_service,
     cast(coalesce(as_boolean(decisions.is_salable_told), settled.is_salable) as boolean) as is_salable,
     cast(coalesce(as_boolean(decisions.is_active_told), settled.is_active) as boolean) as is_active,
     deleted_at,

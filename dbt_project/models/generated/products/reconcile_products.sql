@@ -52,6 +52,8 @@ erp_and_storefront as (
     from erp_and_storefront_erp as one
     full join erp_and_storefront_storefront as other using (sku)
     left join deliveries on deliveries.key = coalesce(one.sku, other.sku) and deliveries.system in ('tryton', 'shopify', 'wholesale')
+    left join {{ ref("products") }} as records on records.sku = coalesce(one.sku, other.sku)
+    where (not coalesce(records.is_service, false)) or one.sku is null
 )
 
 select

@@ -17,6 +17,7 @@ shopify_variants as (
         told((heard[3] ->> '$')) as storefront_title_told,
         cast(null as varchar) as list_price_told,
         cast(null as varchar) as currency_told,
+        cast(null as varchar) as is_service_told,
         cast(null as varchar) as is_salable_told,
         cast(null as varchar) as is_active_told,
         struct_pack(
@@ -24,6 +25,7 @@ shopify_variants as (
             storefront_title := heard[3] is not null or heard[4] = 'null',
             list_price := false,
             currency := false,
+            is_service := false,
             is_salable := false,
             is_active := false
         ) as said
@@ -49,19 +51,21 @@ tryton_products as (
         cast(null as varchar) as storefront_title_told,
         told((heard[5] ->> '$')) as list_price_told,
         told('EUR') as currency_told,
-        told((heard[6] ->> '$')) as is_salable_told,
-        told((heard[7] ->> '$')) as is_active_told,
+        told((heard[6] ->> '$') = 'service') as is_service_told,
+        told((heard[7] ->> '$')) as is_salable_told,
+        told((heard[8] ->> '$')) as is_active_told,
         struct_pack(
             title := heard[4] is not null,
             storefront_title := false,
             list_price := heard[5] is not null,
             currency := true,
-            is_salable := heard[6] is not null,
-            is_active := heard[7] is not null
+            is_service := heard[6] is not null,
+            is_salable := heard[7] is not null,
+            is_active := heard[8] is not null
         ) as said
     from (
         select
-            *, json_extract(payload, ['$.id', '$.code', '$.write_date', '$.name', '$.list_price', '$.salable', '$.active']) as heard,
+            *, json_extract(payload, ['$.id', '$.code', '$.write_date', '$.name', '$.list_price', '$.type', '$.salable', '$.active']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_products") }}
         where system = 'tryton' and stream = 'products' and {{ in_batch("inbox_id") }}
@@ -82,6 +86,7 @@ cast_to_type as (
         storefront_title_told as storefront_title,
         as_decimal(list_price_told) as list_price,
         upper(currency_told) as currency,
+        as_boolean(is_service_told) as is_service,
         as_boolean(is_salable_told) as is_salable,
         as_boolean(is_active_told) as is_active
     from messages
@@ -103,6 +108,10 @@ judged as (
             currency := case
                 when system not in ('tryton') or not said.currency then null
                 when currency_told is not null and currency_units is null then '«' || currency_told || '» is no ISO 4217 currency'
+            end,
+            is_service := case
+                when system not in ('tryton') or not said.is_service then null
+                when is_service_told is not null and is_service is null then '«' || is_service_told || '» is neither true nor false'
             end,
             is_salable := case
                 when system not in ('tryton') or not said.is_salable then null
@@ -150,6 +159,7 @@ select
     storefront_title,
     list_price,
     currency,
+    is_service,
     is_salable,
     is_active,
     said, broken, warnings,
@@ -158,6 +168,7 @@ select
         'title ' || broken.title,
         'storefront_title ' || broken.storefront_title,
         'list_price ' || broken.list_price,
+        'is_service ' || broken.is_service,
         'is_salable ' || broken.is_salable,
         'is_active ' || broken.is_active
     ], lambda reason: reason is not null) as reasons
