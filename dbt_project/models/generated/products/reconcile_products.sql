@@ -61,7 +61,7 @@ select
     case when difference.kind <> 'duplicate' and since > looked_at - to_seconds(within) then 'late' else difference.kind end as kind,
     difference.kind as would_be,
     difference.field as field, difference.one_value as one_value, difference.other_value as other_value,
-    since, looked_at, looked_at - since as age, steward, repair
+    since, looked_at, greatest(looked_at - since, interval 0 seconds) as age, steward, repair
 from (
     select
         *, 0 as within, 'team:ecommerce' as steward,
