@@ -246,6 +246,14 @@ class Facts:
         return {name: Proof(self, name) for name in self.entity.reconcile}
 
     @property
+    def never_looked_at(self) -> list[str]:
+        """The systems of its reconciliations that send what they hold, and cannot be asked for it."""
+        told = list(self.the_map.says(self.name))
+        can_be_asked = {system.system for system, _, stream, _ in told if stream.arrives.snapshot}
+        sides = {name for proof in self.reconciliations.values() for side in proof.sides for name in side.systems}
+        return sorted(sides & {system.system for system, *_ in told} - can_be_asked)
+
+    @property
     def steward(self) -> str:
         """Who answers for the entity: the steward of its most important flow."""
         flows = sorted(self.root.flows.values(), key=lambda flow: flow.tier)
@@ -386,6 +394,12 @@ class Proof:
     @property
     def flow_to_other(self) -> str | None:
         return self.flow_to(self.sides[1])
+
+    def repair_by(self, flow: str | None) -> str:
+        """What a person does about a difference that this flow would end, as SQL."""
+        if flow is None:
+            return f"'no flow carries {self.facts.name} there; correct it by hand'"
+        return f"coalesce('held: ' || holds.held_because, 'concord repair {flow} ' || {self.name}.{self.facts.key[0]})"
 
     def when_of(self, table: str) -> str:
         """The condition with every field named as a column of that table."""

@@ -10,6 +10,18 @@ with held as (
     from {{ ref("snapshots_<< e.name >>") }} as snapshots
     join {{ ref("stg_<< e.name >>") }} as stg using (inbox_id)
     left join {{ links("<< e.name >>") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+<% if e.never_looked_at %>
+
+    union all by name
+
+    -- Who only ever sends cannot be looked at: what was told is what is held.
+    select
+        stg.*<% if e.key | length == 1 %> exclude (<< key >>), coalesce(links.key, stg.<< key >>) as << key >><% endif %>,
+        cast(null as timestamptz) as finished_at
+    from {{ ref("stg_<< e.name >>") }} as stg
+    left join {{ links("<< e.name >>") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+    where stg.system in (<< e.never_looked_at | listed >>)
+<% endif %>
 ),
 
 deliveries as (
@@ -18,6 +30,15 @@ deliveries as (
     where kind = 'delivered'
     group by key, system
 ),
+<% if e.outbound %>
+
+holds as (
+    select << key >>, flow, max(held_because) as held_because
+    from {{ ref("wanted_<< e.name >>") }}
+    where held_because is not null
+    group by << key >>, flow
+),
+<% endif %>
 
 <% for name, proof in e.reconciliations.items() %>
 <% for side in proof.sides %>
@@ -60,11 +81,13 @@ deliveries as (
 <% endfor %>
             ], lambda difference: difference is not null)
         end) as difference,
-        greatest(one.told_at, other.told_at, deliveries.delivered_at) as since,
+        greatest(one.told_at, other.told_at, delivered.at) as since,
         least((select min(looked_at) from << name >>_<< proof.sides[0].name >>), (select min(looked_at) from << name >>_<< proof.sides[1].name >>)) as looked_at
     from << name >>_<< proof.sides[0].name >> as one
     full join << name >>_<< proof.sides[1].name >> as other using (<< key >>)
-    left join deliveries on deliveries.key = coalesce(one.<< key >>, other.<< key >>) and deliveries.system in (<< proof.destinations | listed >>)
+    left join (
+        select key, max(delivered_at) as at from deliveries where system in (<< proof.destinations | listed >>) group by key
+    ) as delivered on delivered.key = coalesce(one.<< key >>, other.<< key >>)
 <% if proof.when %>
     left join {{ ref("<< e.name >>") }} as records on records.<< key >> = coalesce(one.<< key >>, other.<< key >>)
     where (<< proof.when_of("records") >>) or one.<< key >> is null
@@ -81,14 +104,17 @@ select
 from (
 <% for name, proof in e.reconciliations.items() %>
     select
-        *, << proof.within >> as within, '<< proof.steward >>' as steward,
+        << name >>.*, << proof.within >> as within, '<< proof.steward >>' as steward,
         case difference.kind
-            when 'missing there' then 'concord repair << proof.flow_to_other or "?" >> ' || << key >>
+            when 'missing there' then << proof.repair_by(proof.flow_to_other) >>
             when 'missing here' then 'find out who made it in << proof.sides[1].name >>; link it with `concord link` or delete it there'
-            when 'duplicate' then 'delete one of the copies there; `concord trace ' || << key >> || '` names them'
-            else 'concord repair << proof.flow_to_other or proof.flow_to_one or "?" >> ' || << key >>
+            when 'duplicate' then 'delete one of the copies there; `concord trace ' || << name >>.<< key >> || '` names them'
+            else << proof.repair_by(proof.flow_to_other or proof.flow_to_one) >>
         end as repair
     from << name >>
+<% if proof.flow_to_other or proof.flow_to_one %>
+    left join holds on holds.<< key >> = << name >>.<< key >> and holds.flow = '<< proof.flow_to_other or proof.flow_to_one >>'
+<% endif %>
     << "union all" if not loop.last >>
 <% endfor %>
 )

@@ -9,6 +9,16 @@ with held as (
     from {{ ref("snapshots_orders") }} as snapshots
     join {{ ref("stg_orders") }} as stg using (inbox_id)
     left join {{ links("orders") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+
+    union all by name
+
+    -- Who only ever sends cannot be looked at: what was told is what is held.
+    select
+        stg.* exclude (order_number), coalesce(links.key, stg.order_number) as order_number,
+        cast(null as timestamptz) as finished_at
+    from {{ ref("stg_orders") }} as stg
+    left join {{ links("orders") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+    where stg.system in ('wholesale')
 ),
 
 deliveries as (
@@ -16,6 +26,13 @@ deliveries as (
     from {{ ref("ledger_orders") }}
     where kind = 'delivered'
     group by key, system
+),
+
+holds as (
+    select order_number, flow, max(held_because) as held_because
+    from {{ ref("wanted_orders") }}
+    where held_because is not null
+    group by order_number, flow
 ),
 
 storefront_and_erp_storefront as (
@@ -55,11 +72,13 @@ storefront_and_erp as (
                     struct_pack(kind := 'differs', field := 'currency', one_value := cast(one.currency as varchar), other_value := cast(other.currency as varchar)), null),
             ], lambda difference: difference is not null)
         end) as difference,
-        greatest(one.told_at, other.told_at, deliveries.delivered_at) as since,
+        greatest(one.told_at, other.told_at, delivered.at) as since,
         least((select min(looked_at) from storefront_and_erp_storefront), (select min(looked_at) from storefront_and_erp_erp)) as looked_at
     from storefront_and_erp_storefront as one
     full join storefront_and_erp_erp as other using (order_number)
-    left join deliveries on deliveries.key = coalesce(one.order_number, other.order_number) and deliveries.system in ('shopify', 'wholesale', 'tryton')
+    left join (
+        select key, max(delivered_at) as at from deliveries where system in ('shopify', 'wholesale', 'tryton') group by key
+    ) as delivered on delivered.key = coalesce(one.order_number, other.order_number)
     left join {{ ref("orders") }} as records on records.order_number = coalesce(one.order_number, other.order_number)
     where (records.status in ('paid', 'refunded')) or one.order_number is null
 )
@@ -72,13 +91,14 @@ select
     since, looked_at, greatest(looked_at - since, interval 0 seconds) as age, steward, repair
 from (
     select
-        *, 600 as within, 'team:finance' as steward,
+        storefront_and_erp.*, 600 as within, 'team:finance' as steward,
         case difference.kind
-            when 'missing there' then 'concord repair orders_to_erp ' || order_number
+            when 'missing there' then coalesce('held: ' || holds.held_because, 'concord repair orders_to_erp ' || storefront_and_erp.order_number)
             when 'missing here' then 'find out who made it in erp; link it with `concord link` or delete it there'
-            when 'duplicate' then 'delete one of the copies there; `concord trace ' || order_number || '` names them'
-            else 'concord repair orders_to_erp ' || order_number
+            when 'duplicate' then 'delete one of the copies there; `concord trace ' || storefront_and_erp.order_number || '` names them'
+            else coalesce('held: ' || holds.held_because, 'concord repair orders_to_erp ' || storefront_and_erp.order_number)
         end as repair
     from storefront_and_erp
+    left join holds on holds.order_number = storefront_and_erp.order_number and holds.flow = 'orders_to_erp'
     
 )

@@ -47,11 +47,13 @@ erp_and_storefront as (
                 if(other.copies > 1, struct_pack(kind := 'duplicate', field := null, one_value := null, other_value := cast(other.copies as varchar)), null),
             ], lambda difference: difference is not null)
         end) as difference,
-        greatest(one.told_at, other.told_at, deliveries.delivered_at) as since,
+        greatest(one.told_at, other.told_at, delivered.at) as since,
         least((select min(looked_at) from erp_and_storefront_erp), (select min(looked_at) from erp_and_storefront_storefront)) as looked_at
     from erp_and_storefront_erp as one
     full join erp_and_storefront_storefront as other using (sku)
-    left join deliveries on deliveries.key = coalesce(one.sku, other.sku) and deliveries.system in ('tryton', 'shopify', 'wholesale')
+    left join (
+        select key, max(delivered_at) as at from deliveries where system in ('tryton', 'shopify', 'wholesale') group by key
+    ) as delivered on delivered.key = coalesce(one.sku, other.sku)
     left join {{ ref("products") }} as records on records.sku = coalesce(one.sku, other.sku)
     where (not coalesce(records.is_service, false)) or one.sku is null
 )
@@ -64,12 +66,12 @@ select
     since, looked_at, greatest(looked_at - since, interval 0 seconds) as age, steward, repair
 from (
     select
-        *, 0 as within, 'team:ecommerce' as steward,
+        erp_and_storefront.*, 0 as within, 'team:ecommerce' as steward,
         case difference.kind
-            when 'missing there' then 'concord repair ? ' || sku
+            when 'missing there' then 'no flow carries products there; correct it by hand'
             when 'missing here' then 'find out who made it in storefront; link it with `concord link` or delete it there'
-            when 'duplicate' then 'delete one of the copies there; `concord trace ' || sku || '` names them'
-            else 'concord repair ? ' || sku
+            when 'duplicate' then 'delete one of the copies there; `concord trace ' || erp_and_storefront.sku || '` names them'
+            else 'no flow carries products there; correct it by hand'
         end as repair
     from erp_and_storefront
     

@@ -18,6 +18,13 @@ deliveries as (
     group by key, system
 ),
 
+holds as (
+    select sku, flow, max(held_because) as held_because
+    from {{ ref("wanted_sellable") }}
+    where held_because is not null
+    group by sku, flow
+),
+
 storefront_shows_what_we_know_us as (
     select sku, cast(last_received_at as timestamptz) as told_at, 1 as copies,
         sellable,
@@ -49,11 +56,13 @@ storefront_shows_what_we_know as (
                     struct_pack(kind := 'differs', field := 'sellable', one_value := cast(one.sellable as varchar), other_value := cast(other.sellable as varchar)), null),
             ], lambda difference: difference is not null)
         end) as difference,
-        greatest(one.told_at, other.told_at, deliveries.delivered_at) as since,
+        greatest(one.told_at, other.told_at, delivered.at) as since,
         least((select min(looked_at) from storefront_shows_what_we_know_us), (select min(looked_at) from storefront_shows_what_we_know_shopify)) as looked_at
     from storefront_shows_what_we_know_us as one
     full join storefront_shows_what_we_know_shopify as other using (sku)
-    left join deliveries on deliveries.key = coalesce(one.sku, other.sku) and deliveries.system in ('shopify')
+    left join (
+        select key, max(delivered_at) as at from deliveries where system in ('shopify') group by key
+    ) as delivered on delivered.key = coalesce(one.sku, other.sku)
 )
 
 select
@@ -64,13 +73,14 @@ select
     since, looked_at, greatest(looked_at - since, interval 0 seconds) as age, steward, repair
 from (
     select
-        *, 600 as within, 'team:ecommerce' as steward,
+        storefront_shows_what_we_know.*, 600 as within, 'team:ecommerce' as steward,
         case difference.kind
-            when 'missing there' then 'concord repair sellable_to_storefront ' || sku
+            when 'missing there' then coalesce('held: ' || holds.held_because, 'concord repair sellable_to_storefront ' || storefront_shows_what_we_know.sku)
             when 'missing here' then 'find out who made it in shopify; link it with `concord link` or delete it there'
-            when 'duplicate' then 'delete one of the copies there; `concord trace ' || sku || '` names them'
-            else 'concord repair sellable_to_storefront ' || sku
+            when 'duplicate' then 'delete one of the copies there; `concord trace ' || storefront_shows_what_we_know.sku || '` names them'
+            else coalesce('held: ' || holds.held_because, 'concord repair sellable_to_storefront ' || storefront_shows_what_we_know.sku)
         end as repair
     from storefront_shows_what_we_know
+    left join holds on holds.sku = storefront_shows_what_we_know.sku and holds.flow = 'sellable_to_storefront'
     
 )
