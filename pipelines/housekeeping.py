@@ -4,6 +4,7 @@ held before. Books are never forgotten."""
 import dagster as dg
 
 from resources import lake, settings
+from resources.alerts import end_alerts
 from resources.store import Store
 
 SUCCESS_HOURS = 48  # at a run a second this is the largest part of the database
@@ -42,6 +43,8 @@ def forget(context: dg.OpExecutionContext, config: Forgetting) -> None:
     counts["minutes of the door"] = store.execute("forget_webhook_health")
     lake.prepare(store.url, settings.lake())
     lake.forget(store.url, settings.lake(), config.lake_hours)
+    with store.transaction() as connection:
+        end_alerts(connection, ["retention"], kinds=["failed run"])
     context.log.info("forgot " + ", ".join(f"{count} {what}" for what, count in counts.items()))
 
 

@@ -27,6 +27,7 @@ from resources.store import Store
 COURIER_SECONDS = 120.0  # one run's share of a long backlog: then the next goes on, and this one can be looked at
 SNAPSHOT_IS_FRESH = 60.0  # seconds: a reconciliation and a schedule of the same minute look once
 PRIORITY = "dagster/priority"
+KEEPER = "whoever keeps Concord"
 WAITS = {"realtime": 0, "near_realtime": 12, "batch": 18}  # how far a sync stands back, by the soonest of its flows
 SLOW = {"concord/pace": "slow"}  # at most two of these at once, so that they never take every place from a sync
 
@@ -226,7 +227,7 @@ class Runs:
                     connector = getattr(context.resources, system.system)
                     records = reconciliation.take_snapshot(store, system.system, name, connector)
             yield dg.MaterializeResult(asset_key=spec.key, metadata={"dagster/row_count": records})
-            if context.op_execution_context.job_name.startswith("snapshot_"):
+            if context.run.job_name.startswith("snapshot_"):
                 well(context)
 
         return looking
@@ -317,15 +318,17 @@ class Runs:
         @dg.op(name="compact", required_resource_keys={"store"}, description="Writes many small files anew as few.")
         def compact(context: dg.OpExecutionContext) -> None:
             store: Store = context.resources.store
-            lake.prepare(store.url, settings.lake())
-            for entity in self._roots:
-                tables = models.compact(entity.entity, store=store, the_map=told.the_map)
-                context.log.info(f"{entity.entity}: {', '.join(tables) or 'nothing'} written anew")
+            with in_one_sentence(context, KEEPER):
+                lake.prepare(store.url, settings.lake())
+                for entity in self._roots:
+                    tables = models.compact(entity.entity, store=store, the_map=told.the_map)
+                    context.log.info(f"{entity.entity}: {', '.join(tables) or 'nothing'} written anew")
+                well(context)
 
         @dg.job(
             name="compaction",
             description="Writes the many small files that syncs leave in the lake anew as few.",
-            tags={PRIORITY: "-5", STEWARD: "whoever keeps Concord", **SLOW},
+            tags={PRIORITY: "-5", STEWARD: KEEPER, **SLOW},
             executor_def=dg.in_process_executor,
         )
         def compaction() -> None:
@@ -469,7 +472,7 @@ def in_one_sentence(context: Any, steward: str) -> Iterator[None]:
     except Exception as problem:
         told = " ".join(f"{type(problem).__name__}: {problem}".split())[:400]
         raise failure(
-            f"{context.op_execution_context.job_name} met something that it does not know: {told}. {steward} answers: read the cause below, "
+            f"{context.run.job_name} met something that it does not know: {told}. {steward} answers: read the cause below, "
             "then re-execute the run."
         ) from problem
 
@@ -478,7 +481,7 @@ def well(context: Any) -> None:
     """The job's last step went well: the alert about its failed runs is over."""
     store: Store = context.resources.store
     with store.transaction() as connection:
-        end_alerts(connection, [context.op_execution_context.job_name], kinds=["failed run"])
+        end_alerts(connection, [context.run.job_name], kinds=["failed run"])
 
 
 def count_rows(db: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str, int]:

@@ -114,6 +114,7 @@ class Sensors:
             "urgent": [is_urgent for _, _, is_urgent in told],
             "reads": entity.reads,
             "needs": self._needs(entity),
+            "fingerprint": self.fingerprints[name],
         }
         pace = self._pace(entity)
 
@@ -222,7 +223,9 @@ class Sensors:
         fingerprint = news.get("fingerprint")
         if fingerprint is None:
             return "it was never settled"
-        if fingerprint != self.fingerprints[entity]:
+        if fingerprint != self.fingerprints[entity] and not news.get(
+            "was_settled_so"
+        ):  # else our own map is the old one
             return "the map says something new of it"
         return next((told for name, told in {**CANNOT_WAIT, **CAN_WAIT}.items() if news.get(name)), None)
 

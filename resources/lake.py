@@ -151,10 +151,18 @@ def _attached(url: str, lake: str, options: str) -> Iterator[duckdb.DuckDBPyConn
     connection = duckdb.connect(config=config)
     try:
         connection.execute("set timezone = 'UTC'; load ducklake; load postgres")
+        connection.execute(
+            "set ducklake_max_retry_count = 60; set ducklake_retry_backoff = 1.05"
+        )  # as in dbt's profile
         try:
             connection.execute(f"attach 'ducklake:postgres:{dsn(url)}' as lake (data_path '{lake}', {options})")
         except duckdb.IOException as problem:
             raise LakeProblem(f"the warehouse cannot be opened: {problem}; is the database running?") from problem
+        except duckdb.Error as problem:
+            raise LakeProblem(
+                f"the warehouse in {lake} cannot be opened: {problem}; do CONCORD_STATE and CONCORD_LAKE name the folder in "
+                "which it was made?"
+            ) from problem
         connection.execute("use lake.main")
         yield connection
     finally:

@@ -126,12 +126,13 @@ def lines_of(order: Mapping[str, Any], digits: int) -> list[Line]:
 
 
 def total_of(lines: Iterable[Line], digits: int) -> Decimal:
-    """What Tryton will say that a sale of these lines comes to: lines are rounded one by one, taxes rate by rate."""
+    """What Tryton will say that a sale of these lines comes to: lines are rounded one by one, taxes rate by rate, those of
+    what is charged apart from those of what is taken off."""
     step = Decimal(1).scaleb(-digits)
-    net, taxes = NOTHING, defaultdict[Decimal, Decimal](Decimal)
+    net, taxes = NOTHING, defaultdict[tuple[Decimal, bool], Decimal](Decimal)
     for line in lines:
         net += line.amount.quantize(step, ROUND_HALF_EVEN)
-        taxes[line.rate] += line.amount * line.rate
+        taxes[line.rate, line.amount < 0] += line.amount * line.rate
     return net + sum((tax.quantize(step, ROUND_HALF_EVEN) for tax in taxes.values()), NOTHING)
 
 

@@ -318,16 +318,46 @@ def test_a_sync_is_asked_for_once_for_all_that_arrived(
     assert tick(defs, instance, "new_orders") == "nothing new was said about orders"
 
 
+def was_settled(world: World, entity: str, seconds_ago: int) -> None:
+    """Move all batches in time, so that the entity's last one was opened so long ago."""
+    last = "(select now() - max(opened_at) from batches where entity = :entity) - make_interval(secs => :ago)"
+    moved = f"update batches set opened_at = opened_at + {last}, settled_at = settled_at + {last}"
+    with world.store.transaction() as connection:
+        connection.execute(sa.text(moved), {"entity": entity, "ago": seconds_ago})
+
+
+def test_a_new_map_is_settled_once_also_while_a_process_with_the_old_one_still_runs(
+    defs: dg.Definitions, instance: dg.DagsterInstance, world: World
+):
+    world.sync("products")
+    assert tick(defs, instance, "new_products") == "nothing new was said about products"
+    columns = "after_inbox_id, upto_inbox_id, after_ledger_id, upto_ledger_id, is_full"
+    with world.store.transaction() as connection:  # as a process with a newer map does
+        connection.execute(
+            sa.text(
+                f"insert into batches (entity, fingerprint, settled_at, {columns}) select entity, 'newer', now(), {columns} "
+                "from batches where entity = 'products' order by batch_id desc limit 1"
+            )
+        )
+    assert tick(defs, instance, "new_products") == "nothing new was said about products"
+    with world.store.transaction() as connection:
+        connection.execute(sa.text("update batches set fingerprint = 'older' where entity = 'products'"))
+    asked = tick(defs, instance, "new_products")
+    assert isinstance(asked, dg.RunRequest)
+    assert asked.tags["concord/why"] == "the map says something new of it"
+    world.sync("products")
+
+
 def test_what_an_entity_reads_brings_about_its_sync(defs: dg.Definitions, instance: dg.DagsterInstance, world: World):
     world.sync("sellable")
     assert tick(defs, instance, "new_sellable") == "nothing new was said about sellable"
     world.say("tryton", "stock", {"sku": "TEE", "location": "MAIN", "quantity": str(world.number()), "as_of": "2026-11-20T12:00:00Z"},
               by="poll", remote_id="TEE@MAIN")  # fmt: skip
     world.sync("stock")
+    was_settled(world, "sellable", seconds_ago=0)
     told = "sellable was settled a moment ago; its promise leaves 10 s between two batches"
     assert tick(defs, instance, "new_sellable") == told
-    with world.store.transaction() as connection:
-        connection.execute(sa.text("update batches set opened_at = opened_at - interval '1 minute'"))
+    was_settled(world, "sellable", seconds_ago=60)
     assert isinstance(tick(defs, instance, "new_sellable"), dg.RunRequest)
 
 
@@ -339,6 +369,7 @@ def test_what_is_realtime_does_not_wait_and_what_only_echoes_does(
     world.sync("orders")
     world.say("tryton", "sales", {"id": number, "number": "1", "reference": f"SHOP-{number}", "state": "confirmed",
               "currency": "EUR", "total_amount": "20.00", "write_date": "2026-11-20T12:00:00Z"}, by="poll", remote_id="1")  # fmt: skip
+    was_settled(world, "orders", seconds_ago=0)
     assert "its promise leaves 15 s between two batches" in str(tick(defs, instance, "new_orders"))
     world.say("shopify", "orders", order(world.number()))
     assert isinstance(tick(defs, instance, "new_orders"), dg.RunRequest)

@@ -260,7 +260,15 @@ def test_prices_with_tax_discounts_and_shipping_come_to_the_total_to_the_cent(tr
     american = order(
         currency="USD", lines=[line("1", SCARF, "1", "52.20", "0.08875")], shipping_total="7.00", total="63.83"
     )
-    for payload in (gross, yen, american):
+    reduced = order(  # what is taken off is taxed apart from what is charged, and rounded apart
+        currency="JPY",
+        prices_include_tax="true",
+        lines=[line("1", MUG, "1", "15894", "0.10", discount="5")],
+        shipping_total="922",
+        discount_total="5",
+        total="16811",
+    )
+    for payload in (gross, yen, american, reduced):
         assert apply(tryton.connector, payload).reason is None
         sale = sale_of(tryton.rpc, payload["order_number"], "total_amount", "currency.code")
         assert sale["total_amount"] == Decimal(payload["total"])

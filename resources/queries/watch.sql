@@ -20,6 +20,9 @@ with last as (
 )
 select
     (select fingerprint from last) as fingerprint,
+    exists (
+        select from batches where entity = :entity and fingerprint = :fingerprint and settled_at is not null
+    ) as was_settled_so,
     (select extract(epoch from now() - opened_at)::double precision from last) as seconds_since,
     array(
         select needed from unnest(cast(:needs as text[])) as needed
