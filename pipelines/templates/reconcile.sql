@@ -64,10 +64,13 @@ deliveries as (
         least((select min(looked_at) from << name >>_<< proof.sides[0].name >>), (select min(looked_at) from << name >>_<< proof.sides[1].name >>)) as looked_at
     from << name >>_<< proof.sides[0].name >> as one
     full join << name >>_<< proof.sides[1].name >> as other using (<< key >>)
-    left join deliveries on deliveries.key = coalesce(one.<< key >>, other.<< key >>) and deliveries.system in (<< proof.destinations | listed >>)
+    left join (
+        select key, max(delivered_at) as delivered_at from deliveries where system in (<< proof.destinations | listed >>) group by key
+    ) as deliveries on deliveries.key = coalesce(one.<< key >>, other.<< key >>)
 <% if proof.when %>
     left join {{ ref("<< e.name >>") }} as records on records.<< key >> = coalesce(one.<< key >>, other.<< key >>)
-    where (<< proof.when_of("records") >>) or one.<< key >> is null
+<% set gone = "records.deleted_at is null" if e.entity.exists and e.entity.exists.on_delete in ["cancel", "archive"] else "true" %>
+    where case when one.<< key >> is null then << gone >> else << proof.when_of("records") >> end
 <% endif %>
 )<< "," if not loop.last >>
 <% endfor %>
@@ -83,10 +86,10 @@ from (
     select
         *, << proof.within >> as within, '<< proof.steward >>' as steward,
         case difference.kind
-            when 'missing there' then 'concord repair << proof.flow_to_other or "?" >> ' || << key >>
+            when 'missing there' then << "'concord repair " ~ proof.flow_to_other ~ " ' || " ~ key if proof.flow_to_other else "'make it in " ~ proof.sides[1].name ~ ": no flow brings " ~ e.name ~ " there'" >>
             when 'missing here' then 'find out who made it in << proof.sides[1].name >>; link it with `concord link` or delete it there'
             when 'duplicate' then 'delete one of the copies there; `concord trace ' || << key >> || '` names them'
-            else 'concord repair << proof.flow_to_other or proof.flow_to_one or "?" >> ' || << key >>
+            else << "'concord repair " ~ (proof.flow_to_other or proof.flow_to_one) ~ " ' || " ~ key if proof.flow_to_other or proof.flow_to_one else "'correct it where it is wrong: no flow brings " ~ e.name ~ " to either side'" >>
         end as repair
     from << name >>
     << "union all" if not loop.last >>

@@ -59,9 +59,11 @@ storefront_and_erp as (
         least((select min(looked_at) from storefront_and_erp_storefront), (select min(looked_at) from storefront_and_erp_erp)) as looked_at
     from storefront_and_erp_storefront as one
     full join storefront_and_erp_erp as other using (order_number)
-    left join deliveries on deliveries.key = coalesce(one.order_number, other.order_number) and deliveries.system in ('shopify', 'wholesale', 'tryton')
+    left join (
+        select key, max(delivered_at) as delivered_at from deliveries where system in ('shopify', 'wholesale', 'tryton') group by key
+    ) as deliveries on deliveries.key = coalesce(one.order_number, other.order_number)
     left join {{ ref("orders") }} as records on records.order_number = coalesce(one.order_number, other.order_number)
-    where (records.status in ('paid', 'refunded')) or one.order_number is null
+    where case when one.order_number is null then records.deleted_at is null else records.status in ('paid', 'refunded') end
 )
 
 select

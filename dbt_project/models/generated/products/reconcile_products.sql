@@ -51,9 +51,11 @@ erp_and_storefront as (
         least((select min(looked_at) from erp_and_storefront_erp), (select min(looked_at) from erp_and_storefront_storefront)) as looked_at
     from erp_and_storefront_erp as one
     full join erp_and_storefront_storefront as other using (sku)
-    left join deliveries on deliveries.key = coalesce(one.sku, other.sku) and deliveries.system in ('tryton', 'shopify', 'wholesale')
+    left join (
+        select key, max(delivered_at) as delivered_at from deliveries where system in ('tryton', 'shopify', 'wholesale') group by key
+    ) as deliveries on deliveries.key = coalesce(one.sku, other.sku)
     left join {{ ref("products") }} as records on records.sku = coalesce(one.sku, other.sku)
-    where (not coalesce(records.is_service, false)) or one.sku is null
+    where case when one.sku is null then true else not coalesce(records.is_service, false) end
 )
 
 select
@@ -66,10 +68,10 @@ from (
     select
         *, 0 as within, 'team:ecommerce' as steward,
         case difference.kind
-            when 'missing there' then 'concord repair ? ' || sku
+            when 'missing there' then 'make it in storefront: no flow brings products there'
             when 'missing here' then 'find out who made it in storefront; link it with `concord link` or delete it there'
             when 'duplicate' then 'delete one of the copies there; `concord trace ' || sku || '` names them'
-            else 'concord repair ? ' || sku
+            else 'correct it where it is wrong: no flow brings products to either side'
         end as repair
     from erp_and_storefront
     

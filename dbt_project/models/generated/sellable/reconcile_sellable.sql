@@ -53,7 +53,9 @@ storefront_shows_what_we_know as (
         least((select min(looked_at) from storefront_shows_what_we_know_us), (select min(looked_at) from storefront_shows_what_we_know_shopify)) as looked_at
     from storefront_shows_what_we_know_us as one
     full join storefront_shows_what_we_know_shopify as other using (sku)
-    left join deliveries on deliveries.key = coalesce(one.sku, other.sku) and deliveries.system in ('shopify')
+    left join (
+        select key, max(delivered_at) as delivered_at from deliveries where system in ('shopify') group by key
+    ) as deliveries on deliveries.key = coalesce(one.sku, other.sku)
 )
 
 select
