@@ -246,12 +246,15 @@ class Facts:
         return {name: Proof(self, name) for name in self.entity.reconcile}
 
     @property
+    def can_be_asked(self) -> set[str]:
+        """The systems that tell it as a whole when they are looked at."""
+        return {system.system for system, _, stream, _ in self.the_map.says(self.name) if stream.arrives.snapshot}
+
+    @property
     def never_looked_at(self) -> list[str]:
         """The systems of its reconciliations that send what they hold, and cannot be asked for it."""
-        told = list(self.the_map.says(self.name))
-        can_be_asked = {system.system for system, _, stream, _ in told if stream.arrives.snapshot}
         sides = {name for proof in self.reconciliations.values() for side in proof.sides for name in side.systems}
-        return sorted(sides & {system.system for system, *_ in told} - can_be_asked)
+        return sorted(sides & {system.system for system, *_ in self.the_map.says(self.name)} - self.can_be_asked)
 
     @property
     def steward(self) -> str:
@@ -381,6 +384,14 @@ class Proof:
     def destinations(self) -> list[str]:
         return [system for side in self.sides for system in side.systems]
 
+    def look_at(self, side: Side) -> str:
+        """When the side was last seen as a whole, as SQL; null until each of its systems was."""
+        systems = [name for name in side.systems if name in self.facts.can_be_asked]
+        if side.is_us or not systems:
+            return "now()"
+        names = ", ".join(f"'{name}'" for name in systems)
+        return f"(select if(count(*) = {len(systems)}, min(looked_at), null) from looks where system in ({names}))"
+
     def flow_to(self, side: Side) -> str | None:
         for name, flow in self.facts.entity.flows.items():
             if flow.to and {s.system for s in self.facts.the_map.destinations(flow)} & set(side.systems):
@@ -398,7 +409,7 @@ class Proof:
     def repair_by(self, flow: str | None) -> str:
         """What a person does about a difference that this flow would end, as SQL."""
         if flow is None:
-            return f"'no flow carries {self.facts.name} there; correct it by hand'"
+            return f"'correct it by hand: no flow brings {self.facts.name} there'"
         return f"coalesce('held: ' || holds.held_because, 'concord repair {flow} ' || {self.name}.{self.facts.key[0]})"
 
     def when_of(self, table: str) -> str:

@@ -183,7 +183,7 @@ class Shopify(Connector):
     ) -> Iterator[tuple[list[dict[str, Any]], datetime, bool]]:
         """Records page by page, each with Shopify's time of asking; the last of all says so."""
         how = STREAMS[stream]
-        places: list[dict[str, str] | None] = [*self._locations()] if stream == "inventory" else [None]
+        places: list[dict[str, str] | None] = [*self._places_told()] if stream == "inventory" else [None]
         for place in places:
             wish: dict[str, Any] = {"first": PAGE, "after": None, "search": search}
             wish |= {"location": place["id"]} if place else {}
@@ -429,6 +429,14 @@ class Shopify(Connector):
             return outcomes
 
         return _guarded(look, deliveries, Result.UNKNOWN)
+
+    def _places_told(self) -> list[dict[str, str]]:
+        """Where levels are told of: at the location that is written, else everywhere. Raises Unreachable."""
+        wanted = f"gid://shopify/Location/{_number(self.location_id)}"
+        places = [place for place in self._locations() if not self.location_id or place["id"] == wanted]
+        if not places:
+            raise Unreachable(f"the shop has no location {self.location_id}; correct the setting location_id")
+        return places
 
     def _own_location(self) -> str:
         """The location at which sellable stock is written. Raises Refused when that is not clear."""

@@ -438,6 +438,14 @@ def test_an_order_commits_stock_and_the_levels_tell_it(shopify_mock: ShopifyMock
     assert shopify_mock.stock("TEE-BLK-M")["available"] == before["available"]
 
 
+def test_levels_are_told_of_the_location_that_is_written(shopify_mock: ShopifyMock) -> None:
+    place = payloads(list(shopify_mock.connector().snapshot("inventory")))[0]["locationId"]
+    told = payloads(list(shopify_mock.connector(location_id=place).snapshot("inventory")))
+    assert {level["locationId"] for level in told} == {place}
+    with pytest.raises(Unreachable, match="the shop has no location 12; correct the setting location_id"):
+        list(shopify_mock.connector(location_id="12").snapshot("inventory"))
+
+
 # --- when Shopify is not well
 
 

@@ -4,9 +4,7 @@
 <% set key = e.key[0] %>
 
 with held as (
-    select
-        stg.*<% if e.key | length == 1 %> exclude (<< key >>), coalesce(links.key, stg.<< key >>) as << key >><% endif %>,
-        snapshots.finished_at
+    select stg.*<% if e.key | length == 1 %> exclude (<< key >>), coalesce(links.key, stg.<< key >>) as << key >><% endif %>
     from {{ ref("snapshots_<< e.name >>") }} as snapshots
     join {{ ref("stg_<< e.name >>") }} as stg using (inbox_id)
     left join {{ links("<< e.name >>") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
@@ -15,13 +13,17 @@ with held as (
     union all by name
 
     -- Who only ever sends cannot be looked at: what was told is what is held.
-    select
-        stg.*<% if e.key | length == 1 %> exclude (<< key >>), coalesce(links.key, stg.<< key >>) as << key >><% endif %>,
-        cast(null as timestamptz) as finished_at
+    select stg.*<% if e.key | length == 1 %> exclude (<< key >>), coalesce(links.key, stg.<< key >>) as << key >><% endif %>
     from {{ ref("stg_<< e.name >>") }} as stg
     left join {{ links("<< e.name >>") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
     where stg.system in (<< e.never_looked_at | listed >>)
 <% endif %>
+),
+
+looks as (
+    select system, min(finished_at) as looked_at
+    from {{ ref("snapshots_<< e.name >>") }}
+    group by system
 ),
 
 deliveries as (
@@ -48,7 +50,6 @@ holds as (
 <% for field in proof.fields %>
         << field >>,
 <% endfor %>
-        now() as looked_at
     from {{ ref("<< e.name >>") }}
     where deleted_at is null
 <% else %>
@@ -57,13 +58,16 @@ holds as (
 <% for field in proof.fields %>
         arg_max(<< field >>, order_key) as << field >>,
 <% endfor %>
-        max(finished_at) as looked_at
     from held
     where system in (<< side.systems | listed >>) and << key >> is not null
     group by << key >>
 <% endif %>
 ),
 <% endfor %>
+
+<< name >>_looked as (
+    select << proof.look_at(proof.sides[0]) >> as at_one, << proof.look_at(proof.sides[1]) >> as at_other
+),
 
 << name >> as (
     select
@@ -82,15 +86,17 @@ holds as (
             ], lambda difference: difference is not null)
         end) as difference,
         greatest(one.told_at, other.told_at, delivered.at) as since,
-        least((select min(looked_at) from << name >>_<< proof.sides[0].name >>), (select min(looked_at) from << name >>_<< proof.sides[1].name >>)) as looked_at
+        least(looked.at_one, looked.at_other) as looked_at
     from << name >>_<< proof.sides[0].name >> as one
     full join << name >>_<< proof.sides[1].name >> as other using (<< key >>)
+    join << name >>_looked as looked on looked.at_one is not null and looked.at_other is not null
     left join (
         select key, max(delivered_at) as at from deliveries where system in (<< proof.destinations | listed >>) group by key
     ) as delivered on delivered.key = coalesce(one.<< key >>, other.<< key >>)
 <% if proof.when %>
     left join {{ ref("<< e.name >>") }} as records on records.<< key >> = coalesce(one.<< key >>, other.<< key >>)
-    where (<< proof.when_of("records") >>) or one.<< key >> is null
+<% set gone = "records.deleted_at is null" if e.entity.exists and e.entity.exists.on_delete in ["cancel", "archive"] else "true" %>
+    where case when one.<< key >> is null then << gone >> else << proof.when_of("records") >> end
 <% endif %>
 )<< "," if not loop.last >>
 <% endfor %>

@@ -3,22 +3,22 @@
 {{ config(materialized="table", tags=["reconcile_orders"]) }}
 
 with held as (
-    select
-        stg.* exclude (order_number), coalesce(links.key, stg.order_number) as order_number,
-        snapshots.finished_at
-    from {{ ref("snapshots_orders") }} as snapshots
+    select stg.* exclude (order_number), coalesce(links.key, stg.order_number) as order_number    from {{ ref("snapshots_orders") }} as snapshots
     join {{ ref("stg_orders") }} as stg using (inbox_id)
     left join {{ links("orders") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
 
     union all by name
 
     -- Who only ever sends cannot be looked at: what was told is what is held.
-    select
-        stg.* exclude (order_number), coalesce(links.key, stg.order_number) as order_number,
-        cast(null as timestamptz) as finished_at
-    from {{ ref("stg_orders") }} as stg
+    select stg.* exclude (order_number), coalesce(links.key, stg.order_number) as order_number    from {{ ref("stg_orders") }} as stg
     left join {{ links("orders") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
     where stg.system in ('wholesale')
+),
+
+looks as (
+    select system, min(finished_at) as looked_at
+    from {{ ref("snapshots_orders") }}
+    group by system
 ),
 
 deliveries as (
@@ -40,7 +40,6 @@ storefront_and_erp_storefront as (
         order_number, max(received_at) as told_at, count(distinct remote_id) as copies,
         arg_max(total, order_key) as total,
         arg_max(currency, order_key) as currency,
-        max(finished_at) as looked_at
     from held
     where system in ('shopify', 'wholesale') and order_number is not null
     group by order_number
@@ -50,10 +49,13 @@ storefront_and_erp_erp as (
         order_number, max(received_at) as told_at, count(distinct remote_id) as copies,
         arg_max(total, order_key) as total,
         arg_max(currency, order_key) as currency,
-        max(finished_at) as looked_at
     from held
     where system in ('tryton') and order_number is not null
     group by order_number
+),
+
+storefront_and_erp_looked as (
+    select (select if(count(*) = 1, min(looked_at), null) from looks where system in ('shopify')) as at_one, (select if(count(*) = 1, min(looked_at), null) from looks where system in ('tryton')) as at_other
 ),
 
 storefront_and_erp as (
@@ -73,14 +75,15 @@ storefront_and_erp as (
             ], lambda difference: difference is not null)
         end) as difference,
         greatest(one.told_at, other.told_at, delivered.at) as since,
-        least((select min(looked_at) from storefront_and_erp_storefront), (select min(looked_at) from storefront_and_erp_erp)) as looked_at
+        least(looked.at_one, looked.at_other) as looked_at
     from storefront_and_erp_storefront as one
     full join storefront_and_erp_erp as other using (order_number)
+    join storefront_and_erp_looked as looked on looked.at_one is not null and looked.at_other is not null
     left join (
         select key, max(delivered_at) as at from deliveries where system in ('shopify', 'wholesale', 'tryton') group by key
     ) as delivered on delivered.key = coalesce(one.order_number, other.order_number)
     left join {{ ref("orders") }} as records on records.order_number = coalesce(one.order_number, other.order_number)
-    where (records.status in ('paid', 'refunded')) or one.order_number is null
+    where case when one.order_number is null then records.deleted_at is null else records.status in ('paid', 'refunded') end
 )
 
 select

@@ -3,12 +3,15 @@
 {{ config(materialized="table", tags=["reconcile_products"]) }}
 
 with held as (
-    select
-        stg.* exclude (sku), coalesce(links.key, stg.sku) as sku,
-        snapshots.finished_at
-    from {{ ref("snapshots_products") }} as snapshots
+    select stg.* exclude (sku), coalesce(links.key, stg.sku) as sku    from {{ ref("snapshots_products") }} as snapshots
     join {{ ref("stg_products") }} as stg using (inbox_id)
     left join {{ links("products") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+),
+
+looks as (
+    select system, min(finished_at) as looked_at
+    from {{ ref("snapshots_products") }}
+    group by system
 ),
 
 deliveries as (
@@ -21,7 +24,6 @@ deliveries as (
 erp_and_storefront_erp as (
     select
         sku, max(received_at) as told_at, count(distinct remote_id) as copies,
-        max(finished_at) as looked_at
     from held
     where system in ('tryton') and sku is not null
     group by sku
@@ -29,10 +31,13 @@ erp_and_storefront_erp as (
 erp_and_storefront_storefront as (
     select
         sku, max(received_at) as told_at, count(distinct remote_id) as copies,
-        max(finished_at) as looked_at
     from held
     where system in ('shopify', 'wholesale') and sku is not null
     group by sku
+),
+
+erp_and_storefront_looked as (
+    select (select if(count(*) = 1, min(looked_at), null) from looks where system in ('tryton')) as at_one, (select if(count(*) = 1, min(looked_at), null) from looks where system in ('shopify')) as at_other
 ),
 
 erp_and_storefront as (
@@ -48,14 +53,15 @@ erp_and_storefront as (
             ], lambda difference: difference is not null)
         end) as difference,
         greatest(one.told_at, other.told_at, delivered.at) as since,
-        least((select min(looked_at) from erp_and_storefront_erp), (select min(looked_at) from erp_and_storefront_storefront)) as looked_at
+        least(looked.at_one, looked.at_other) as looked_at
     from erp_and_storefront_erp as one
     full join erp_and_storefront_storefront as other using (sku)
+    join erp_and_storefront_looked as looked on looked.at_one is not null and looked.at_other is not null
     left join (
         select key, max(delivered_at) as at from deliveries where system in ('tryton', 'shopify', 'wholesale') group by key
     ) as delivered on delivered.key = coalesce(one.sku, other.sku)
     left join {{ ref("products") }} as records on records.sku = coalesce(one.sku, other.sku)
-    where (not coalesce(records.is_service, false)) or one.sku is null
+    where case when one.sku is null then true else not coalesce(records.is_service, false) end
 )
 
 select
@@ -68,10 +74,10 @@ from (
     select
         erp_and_storefront.*, 0 as within, 'team:ecommerce' as steward,
         case difference.kind
-            when 'missing there' then 'no flow carries products there; correct it by hand'
+            when 'missing there' then 'correct it by hand: no flow brings products there'
             when 'missing here' then 'find out who made it in storefront; link it with `concord link` or delete it there'
             when 'duplicate' then 'delete one of the copies there; `concord trace ' || erp_and_storefront.sku || '` names them'
-            else 'no flow carries products there; correct it by hand'
+            else 'correct it by hand: no flow brings products there'
         end as repair
     from erp_and_storefront
     

@@ -3,12 +3,15 @@
 {{ config(materialized="table", tags=["reconcile_sellable"]) }}
 
 with held as (
-    select
-        stg.* exclude (sku), coalesce(links.key, stg.sku) as sku,
-        snapshots.finished_at
-    from {{ ref("snapshots_sellable") }} as snapshots
+    select stg.* exclude (sku), coalesce(links.key, stg.sku) as sku    from {{ ref("snapshots_sellable") }} as snapshots
     join {{ ref("stg_sellable") }} as stg using (inbox_id)
     left join {{ links("sellable") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+),
+
+looks as (
+    select system, min(finished_at) as looked_at
+    from {{ ref("snapshots_sellable") }}
+    group by system
 ),
 
 deliveries as (
@@ -28,7 +31,6 @@ holds as (
 storefront_shows_what_we_know_us as (
     select sku, cast(last_received_at as timestamptz) as told_at, 1 as copies,
         sellable,
-        now() as looked_at
     from {{ ref("sellable") }}
     where deleted_at is null
 ),
@@ -36,10 +38,13 @@ storefront_shows_what_we_know_shopify as (
     select
         sku, max(received_at) as told_at, count(distinct remote_id) as copies,
         arg_max(sellable, order_key) as sellable,
-        max(finished_at) as looked_at
     from held
     where system in ('shopify') and sku is not null
     group by sku
+),
+
+storefront_shows_what_we_know_looked as (
+    select now() as at_one, (select if(count(*) = 1, min(looked_at), null) from looks where system in ('shopify')) as at_other
 ),
 
 storefront_shows_what_we_know as (
@@ -57,9 +62,10 @@ storefront_shows_what_we_know as (
             ], lambda difference: difference is not null)
         end) as difference,
         greatest(one.told_at, other.told_at, delivered.at) as since,
-        least((select min(looked_at) from storefront_shows_what_we_know_us), (select min(looked_at) from storefront_shows_what_we_know_shopify)) as looked_at
+        least(looked.at_one, looked.at_other) as looked_at
     from storefront_shows_what_we_know_us as one
     full join storefront_shows_what_we_know_shopify as other using (sku)
+    join storefront_shows_what_we_know_looked as looked on looked.at_one is not null and looked.at_other is not null
     left join (
         select key, max(delivered_at) as at from deliveries where system in ('shopify') group by key
     ) as delivered on delivered.key = coalesce(one.sku, other.sku)

@@ -9,8 +9,9 @@ with newest as (
     group by system, stream
 )
 
-select snapshots.system, snapshots.stream, snapshots.finished_at, records.remote_id, records.inbox_id
-from {{ source("concord", "snapshot_records") }} as records
-join newest using (snapshot_id)
+-- a system that holds nothing was looked at, too: one row without a record
+select newest.system, newest.stream, snapshots.finished_at, records.remote_id, records.inbox_id
+from newest
 join {{ source("concord", "snapshots") }} as snapshots using (snapshot_id)
+left join {{ source("concord", "snapshot_records") }} as records using (snapshot_id)
 where newest.system || '/' || newest.stream in ('shopify/inventory')
