@@ -28,6 +28,7 @@ NOTES = (
     'Livrer après 18 h, code 12B "porte bleue"',
     "不在の場合は宅配ボックスへお願いします。",
 )
+LONGEST_DELAY = 5.0  # seconds that customers make up for when the shop was slow
 RETIRED = ("TEE-RED-XXL-2019", "MUG-GRN", "GIFT-CARD-25")  # SKUs that the ERP does not know
 
 
@@ -314,17 +315,20 @@ def place_orders(url: str, rate: float | None, seed: int | None) -> None:
     The shop counts them, so that a loop that starts again goes on with the next number.
     """
     shop = session()
+    due = time.monotonic()
     while True:
         try:
             wish = shop.get(f"{url}/sandbox/traffic", timeout=TIMEOUT).json()
             speed = wish["rate"] if rate is None else rate
             if speed <= 0:
                 time.sleep(2)
+                due = time.monotonic()
                 continue
             content = order_content(wish["seed"] if seed is None else seed, wish["next"])
             placed = shop.post(f"{url}/sandbox/orders", json=content, timeout=TIMEOUT).json()
             print(f"{placed['name']} for {placed['total']}: {', '.join(sorted(traits(content)))}", flush=True)
-            time.sleep(min(random.expovariate(speed), 10 / speed))
+            due = max(due + min(random.expovariate(speed), 10 / speed), time.monotonic() - LONGEST_DELAY)
+            time.sleep(max(0.0, due - time.monotonic()))
         except (requests.RequestException, ValueError, KeyError) as problem:
             print(f"the shop at {url} does not answer ({type(problem).__name__}); trying again in 3 s", flush=True)
             time.sleep(3)
