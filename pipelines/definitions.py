@@ -11,10 +11,11 @@ from pipelines.checks import Checks, read_dbt_tests
 from pipelines.codegen import fingerprint
 from pipelines.connectors import connector_class, file_streams
 from pipelines.housekeeping import retention
+from pipelines.jobs import Jobs
 from pipelines.lineage import Lineage, read_models
 from pipelines.map_schema import IntegrationMap, System, load_map
-from pipelines.runs import Runs
 from pipelines.sensors import Sensors
+from pipelines.steps import Steps
 from resources import settings
 from resources.connector import Connector, Delivery, Outcome, Page, Unreachable
 from resources.store import Store
@@ -25,13 +26,14 @@ def build(the_map: IntegrationMap, resources: Mapping[str, Any] | None = None) -
 
     `resources` take the place of the map's own: another database as `store`, another system under its name.
     """
-    runs = Runs(Lineage(the_map, read_models()), Checks(the_map, read_dbt_tests()))
+    lineage, checks = Lineage(the_map, read_models()), Checks(the_map, read_dbt_tests())
+    steps = Steps(lineage, checks)
     marks = {entity.entity: fingerprint(the_map, entity.entity) for entity in the_map.roots}
     sensors = Sensors(the_map, marks, has_changed)
     return dg.Definitions(
-        assets=runs.assets(),
-        asset_checks=runs.scheduled_checks(),
-        jobs=[*runs.jobs(), retention],
+        assets=steps.assets(),
+        asset_checks=steps.scheduled_checks(),
+        jobs=[*Jobs(lineage, checks).all(), retention],
         sensors=sensors.all(),
         schedules=sensors.schedules(),
         resources={

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pipelines.map_schema import Entity, EntityField, IntegrationMap, System
+from pipelines.proofs import Proof, can_be_asked
 from pipelines.spelling import Source, quoted
 
 DUCKDB_TYPES = {
@@ -242,19 +243,15 @@ class Facts:
         ]
 
     @property
-    def reconciliations(self) -> dict[str, "Proof"]:
-        return {name: Proof(self, name) for name in self.entity.reconcile}
-
-    @property
-    def can_be_asked(self) -> set[str]:
-        """The systems that tell it as a whole when they are looked at."""
-        return {system.system for system, _, stream, _ in self.the_map.says(self.name) if stream.arrives.snapshot}
+    def reconciliations(self) -> dict[str, Proof]:
+        return {name: Proof(self.the_map, self.entity, name) for name in self.entity.reconcile}
 
     @property
     def never_looked_at(self) -> list[str]:
         """The systems of its reconciliations that send what they hold, and cannot be asked for it."""
         sides = {name for proof in self.reconciliations.values() for side in proof.sides for name in side.systems}
-        return sorted(sides & {system.system for system, *_ in self.the_map.says(self.name)} - self.can_be_asked)
+        tellers = {system.system for system, *_ in self.the_map.says(self.name)}
+        return sorted(sides & tellers - can_be_asked(self.the_map, self.name))
 
     @property
     def steward(self) -> str:
@@ -331,91 +328,6 @@ def describe(field: EntityField) -> str:
     kind = " → ".join(field.ladder) if field.ladder else str(field.type)
     owned = f"{kind}, owned by {' then '.join(field.owner)}"
     return f"{field.meaning} ({owned})" if field.meaning else owned
-
-
-@dataclass(frozen=True)
-class Side:
-    """One side of a reconciliation."""
-
-    name: str
-    systems: list[str]
-    is_us: bool
-
-
-@dataclass(frozen=True)
-class Proof:
-    """One reconciliation, as its template sees it."""
-
-    facts: Facts
-    name: str
-
-    @property
-    def told(self):
-        return self.facts.entity.reconcile[self.name]
-
-    @property
-    def fields(self) -> dict[str, float | str]:
-        return self.told.fields
-
-    @property
-    def when(self) -> str | None:
-        return self.told.when
-
-    @property
-    def steward(self) -> str:
-        return self.told.steward
-
-    @property
-    def within(self) -> int:
-        """Seconds in which a difference is late, not wrong: the map's word, or the slowest promise of a flow between."""
-        lags = [flow.max_lag for flow in self.facts.entity.flows.values() if flow.to]
-        return self.told.within or max(lags, default=0)
-
-    @property
-    def sides(self) -> list[Side]:
-        return [
-            Side(
-                "us" if name == "us" else name, [s.system for s in self.facts.the_map.systems_named(name)], name == "us"
-            )
-            for name in self.told.between
-        ]
-
-    @property
-    def destinations(self) -> list[str]:
-        return [system for side in self.sides for system in side.systems]
-
-    def look_at(self, side: Side) -> str:
-        """When the side was last seen as a whole, as SQL; null until each of its systems was."""
-        systems = [name for name in side.systems if name in self.facts.can_be_asked]
-        if side.is_us or not systems:
-            return "now()"
-        names = ", ".join(f"'{name}'" for name in systems)
-        return f"(select if(count(*) = {len(systems)}, min(looked_at), null) from looks where system in ({names}))"
-
-    def flow_to(self, side: Side) -> str | None:
-        for name, flow in self.facts.entity.flows.items():
-            if flow.to and {s.system for s in self.facts.the_map.destinations(flow)} & set(side.systems):
-                return name
-        return None
-
-    @property
-    def flow_to_one(self) -> str | None:
-        return self.flow_to(self.sides[0])
-
-    @property
-    def flow_to_other(self) -> str | None:
-        return self.flow_to(self.sides[1])
-
-    def repair_by(self, flow: str | None) -> str:
-        """What a person does about a difference that this flow would end, as SQL."""
-        if flow is None:
-            return f"'correct it by hand: no flow brings {self.facts.name} there'"
-        return f"coalesce('held: ' || holds.held_because, 'concord repair {flow} ' || {self.name}.{self.facts.key[0]})"
-
-    def when_of(self, table: str) -> str:
-        """The condition with every field named as a column of that table."""
-        names = "|".join(self.facts.fields)
-        return re.sub(rf"\b({names})\b", rf"{table}.\1", self.told.when or "true")
 
 
 @dataclass(frozen=True)

@@ -147,6 +147,10 @@ class Lineage:
             if entity.entity in system.takes
         ]
 
+    def deliveries_of(self, entity: Entity) -> list[dg.AssetKey]:
+        """What is delivered of an entity, as assets."""
+        return [flow_key(system.system, name) for system, name, told, _ in self.deliveries if told is entity]
+
     @cached_property
     def destinations(self) -> list[System]:
         """The systems that take deliveries."""

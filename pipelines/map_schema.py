@@ -110,6 +110,11 @@ class Stream(Strict):
     deleted_at: Sql | None = None
     says: dict[str, Says]
 
+    @property
+    def is_polled(self) -> bool:
+        """Whether we fetch it, instead of being told."""
+        return bool(self.arrives.poll or self.arrives.file)
+
 
 class System(Strict):
     system: str

@@ -14,10 +14,17 @@ FILES = sorted([*ROOT.glob("pipelines/**/*.py"), *ROOT.glob("resources/**/*.py")
 BELOW = [
     ["pipelines.map_schema", "pipelines.expressions", "pipelines.asset_keys"],
     ["pipelines.spelling", "pipelines.connectors", "pipelines.map_places"],
+    ["pipelines.proofs"],
     ["pipelines.facts", "pipelines.iso_words"],
     ["pipelines.codegen"],
 ]
-ABOVE = [["pipelines.runs"], ["pipelines.definitions"], ["pipelines.programs"], ["pipelines.commands"]]
+ABOVE = [
+    ["pipelines.steps"],
+    ["pipelines.jobs"],
+    ["pipelines.definitions"],
+    ["pipelines.programs"],
+    ["pipelines.commands"],
+]
 LINT = "pipelines.map_lint"  # one neighbour in several files
 LINT_FILES = ("pipelines.map_lint", "pipelines.rules")
 LAZY = {

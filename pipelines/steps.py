@@ -1,9 +1,9 @@
-"""What a run does: each step of the path of the data as assets with their checks, and the jobs that join the steps.
+"""What a run does: each step of the path of the data as assets with their checks.
 
-This file stands in the top row, beside `definitions`: it brings together what the middle row keeps apart.
+This file stands above the middle row: it brings together what that row keeps apart.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,23 +13,21 @@ import duckdb
 import sqlalchemy as sa
 
 from pipelines import arrivals, deliveries, models, reconciliation
-from pipelines.asset_keys import flow_key, snapshot_key, stream_key
+from pipelines.asset_keys import flow_key, stream_key
 from pipelines.checks import Batch, Checks, numbers
 from pipelines.connectors import MissingSetting
 from pipelines.lineage import Lineage
 from pipelines.map_schema import Entity, Stream, System
-from pipelines.sensors import ENTITY, SETTLED, STEWARD
+from pipelines.outcomes import count_heard, count_rows, figures_of, health_figures, tell_delivery
+from pipelines.sensors import SETTLED
 from resources import lake, settings
 from resources.alerts import end_alerts
 from resources.connector import Unreachable
 from resources.store import Store
 
+KEEPER = "whoever keeps Concord"
 COURIER_SECONDS = 120.0  # one run's share of a long backlog: then the next goes on, and this one can be looked at
 SNAPSHOT_IS_FRESH = 60.0  # seconds: a reconciliation and a schedule of the same minute look once
-PRIORITY = "dagster/priority"
-KEEPER = "whoever keeps Concord"
-WAITS = {"realtime": 0, "near_realtime": 12, "batch": 18}  # how far a sync stands back, by the soonest of its flows
-SLOW = {"concord/pace": "slow"}  # at most two of these at once, so that they never take every place from a sync
 
 
 class Rebuild(dg.Config):
@@ -39,20 +37,18 @@ class Rebuild(dg.Config):
 
 
 @dataclass(frozen=True)
-class Runs:
-    """The steps and jobs of a map."""
+class Steps:
+    """The steps of a map."""
 
     lineage: Lineage
     checks: Checks
-
-    # the steps
 
     def assets(self) -> list[dg.AssetsDefinition | dg.AssetSpec]:
         """Every asset, with the step that makes it; what is posted to us is made by no step."""
         told = self.lineage
         return [
-            *(told.stream(*stream) for stream in told.streams if not _is_polled(stream[2])),
-            *(self.arriving(*stream) for stream in told.streams if _is_polled(stream[2])),
+            *(told.stream(*stream) for stream in told.streams if not stream[2].is_polled),
+            *(self.arriving(*stream) for stream in told.streams if stream[2].is_polled),
             *(self.settling(entity) for entity in self._roots),
             *(self.delivering(system) for system in told.destinations),
             *(self.looking(*snapshot) for snapshot in told.snapshots),
@@ -93,7 +89,7 @@ class Runs:
         """Judge, settle and enqueue one batch of an entity, through all its models."""
         name, told = entity.entity, self.lineage
         specs = told.settled(name)
-        posted = [(system.system, stream) for system, stream, how in told.streams_of(name) if not _is_polled(how)]
+        posted = [(system.system, stream) for system, stream, how in told.streams_of(name) if not how.is_polled]
 
         @dg.multi_asset(
             name=f"settle_{name}",
@@ -151,7 +147,7 @@ class Runs:
                     f"so all are parked. {entity.flows[flood.flow].steward} answers: look at what changed, then run "
                     f"`concord release {flood.flow}`."
                 )
-            if not self._deliveries_of(entity):
+            if not self.lineage.deliveries_of(entity):
                 well(context)
 
         return settling
@@ -296,155 +292,9 @@ class Runs:
 
         return checking
 
-    # the jobs
-
-    def jobs(self) -> list[Any]:
-        """Every job: syncs, polls, couriers, snapshots, reconciliations, checks, and what forgets."""
-        told = self.lineage
-        return [
-            *(self.sync_job(entity) for entity in self._roots),
-            *(self.poll_job(system, name) for system, name, stream in told.streams if _is_polled(stream)),
-            *(self.deliver_job(system) for system in told.destinations),
-            *(self.snapshot_job(system, name) for system, name, _ in told.snapshots),
-            *(self.reconcile_job(entity) for entity in self._roots if entity.reconcile),
-            *(self.check_job(entity) for entity in self._roots),
-            self.compaction_job(),
-        ]
-
-    def compaction_job(self) -> Any:
-        """Keep the lake fast: entity by entity, while its syncs wait for a second."""
-        told = self.lineage
-
-        @dg.op(name="compact", required_resource_keys={"store"}, description="Writes many small files anew as few.")
-        def compact(context: dg.OpExecutionContext) -> None:
-            store: Store = context.resources.store
-            with in_one_sentence(context, KEEPER):
-                lake.prepare(store.url, settings.lake())
-                for entity in self._roots:
-                    tables = models.compact(entity.entity, store=store, the_map=told.the_map)
-                    context.log.info(f"{entity.entity}: {', '.join(tables) or 'nothing'} written anew")
-                well(context)
-
-        @dg.job(
-            name="compaction",
-            description="Writes the many small files that syncs leave in the lake anew as few.",
-            tags={PRIORITY: "-5", STEWARD: KEEPER, **SLOW},
-            executor_def=dg.in_process_executor,
-        )
-        def compaction() -> None:
-            compact()
-
-        return compaction
-
-    def sync_job(self, entity: Entity) -> Any:
-        """Settle, enqueue and deliver in one run."""
-        name = entity.entity
-        flows = self._deliveries_of(entity)
-        keys = [spec.key for spec in self.lineage.settled(name)] + flows
-        checks = [spec.key for spec in self.checks.of_settling(name)] + [
-            spec.key
-            for system in self.lineage.destinations
-            for spec in self.checks.of_delivering(system.system)
-            if spec.asset_key in flows
-        ]
-        return _job(
-            f"sync_{name}",
-            keys,
-            checks,
-            description=f"Settles what was said about {name}, enqueues what destinations should now hold, and delivers it.",
-            tags={ENTITY: name, STEWARD: self.lineage.steward(name), PRIORITY: str(priority(entity))},
-        )
-
-    def poll_job(self, system: System, name: str) -> Any:
-        """Poll one stream."""
-        return _job(
-            f"poll_{system.system}_{name}",
-            [stream_key(system.system, name)],
-            description=f"Keeps what {system.system} has told since the cursor of {name}.",
-            tags={STEWARD: system.steward, PRIORITY: "5"},
-        )
-
-    def deliver_job(self, system: System) -> Any:
-        """Retry what is due at one destination."""
-        name = system.system
-        return _job(
-            f"deliver_{name}",
-            [spec.key for spec in self.lineage.delivered(name)],
-            [spec.key for spec in self.checks.of_delivering(name)],
-            description=f"Carries what is due to {name}: retries, and what a person released.",
-            tags={STEWARD: system.steward, PRIORITY: "10"},
-        )
-
-    def snapshot_job(self, system: System, name: str) -> Any:
-        """Look at everything that a system holds."""
-        return _job(
-            f"snapshot_{system.system}_{name}",
-            [snapshot_key(system.system, name)],
-            description=f"Looks at everything that {system.system} holds of {name}.",
-            tags={STEWARD: system.steward, PRIORITY: "-5", **SLOW},
-        )
-
-    def reconcile_job(self, entity: Entity) -> Any:
-        """Take the snapshots that are needed, and compare."""
-        name = entity.entity
-        looks = [snapshot_key(system.system, stream) for system, stream in self.lineage.proofs_streams(name)]
-        return _job(
-            f"reconcile_{name}",
-            looks + [spec.key for spec in self.lineage.proved(name)],
-            [spec.key for spec in self.checks.of_reconciling(name)],
-            description=f"Looks at what the systems hold of {name}, and proves that they agree.",
-            tags={ENTITY: name, STEWARD: self.lineage.steward(name), PRIORITY: "-5", **SLOW},
-        )
-
-    def check_job(self, entity: Entity) -> Any:
-        """Run the checks that stand on a schedule."""
-        name = entity.entity
-        return _job(
-            f"check_{name}",
-            [],
-            [spec.key for spec in self.checks.of_schedule(name)],
-            description=f"Listens for silent senders of {name}, and runs dbt's tests of its models.",
-            tags={ENTITY: name, STEWARD: self.lineage.steward(name), PRIORITY: "-10", **SLOW},
-        )
-
     @property
     def _roots(self) -> list[Entity]:
         return self.lineage.the_map.roots
-
-    def _deliveries_of(self, entity: Entity) -> list[dg.AssetKey]:
-        return [
-            flow_key(system.system, name)
-            for system, name, told, _ in self.lineage.deliveries
-            if told.entity == entity.entity
-        ]
-
-
-def _is_polled(stream: Stream) -> bool:
-    return bool(stream.arrives.poll or stream.arrives.file)
-
-
-def _job(
-    name: str,
-    assets: Sequence[dg.AssetKey],
-    checks: Sequence[dg.AssetCheckKey] = (),
-    *,
-    description: str,
-    tags: Mapping[str, str],
-) -> Any:
-    """A job of exactly these assets and checks: by default Dagster adds every check of an asset."""
-    selection: dg.AssetSelection = dg.AssetSelection.checks(*checks)
-    if assets:
-        selection = dg.AssetSelection.assets(*assets).without_checks() | selection
-    return dg.define_asset_job(
-        name, selection=selection, description=description, tags=tags, executor_def=dg.in_process_executor
-    )
-
-
-def priority(entity: Entity) -> int:
-    """Of a sync: by the tier of its flows, and within a tier by what they promise."""
-    tier = min((flow.tier for flow in entity.flows.values()), default=3)
-    soonest = min((WAITS[flow.timing] for flow in entity.flows.values()), default=max(WAITS.values()))
-    return 40 - 10 * tier - soonest
 
 
 def failure(sentence: str, metadata: Mapping[str, Any] | None = None) -> dg.Failure:
@@ -482,83 +332,3 @@ def well(context: Any) -> None:
     store: Store = context.resources.store
     with store.transaction() as connection:
         end_alerts(connection, [context.run.job_name], kinds=["failed run"])
-
-
-def count_rows(db: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str, int]:
-    """How many rows each table or view of the lake holds."""
-    counted = " union all ".join(f"select '{name}', count(*) from {name}" for name in names)
-    return dict(db.execute(counted).fetchall())
-
-
-def count_heard(
-    db: duckdb.DuckDBPyConnection, entity: str, batch: models.Batch | None, streams: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], int]:
-    """How many messages of the batch each of these streams told."""
-    if batch is None or not streams:
-        return {}
-    rows = db.execute(
-        f"select system, stream, count(*) from landing_{entity} where inbox_id > ? and inbox_id <= ? group by all",
-        [batch.after_inbox_id, batch.upto_inbox_id],
-    ).fetchall()
-    return {(system, stream): count for system, stream, count in rows if (system, stream) in streams}
-
-
-def figures_of(settled: models.Settled) -> dict[str, Any]:
-    """A sync in numbers."""
-    if settled.batch is None:
-        return {"batch": "nothing new"}
-    figures: dict[str, Any] = {
-        "batch": settled.batch.batch_id,
-        "after inbox_id": settled.batch.after_inbox_id,
-        "upto inbox_id": settled.batch.upto_inbox_id,
-        "is full": settled.batch.is_full,
-        "sync seconds": round(settled.seconds, 3),
-        "messages": sum(settled.verdicts.values()),
-        **{f"messages {verdict}": count for verdict, count in settled.verdicts.items()},
-        "records touched": settled.rows.get(f"touched_{settled.entity}", 0),
-    }
-    if settled.enqueued:
-        figures |= {
-            "deliveries born": settled.enqueued.born,
-            "deliveries parked": settled.enqueued.parked,
-            "deliveries held": len(settled.enqueued.held),
-        }
-    return figures
-
-
-def health_figures(health: Mapping[str, Any], promise: int) -> dict[str, Any]:
-    """A flow's last hour in numbers, which Dagster plots."""
-    ended = health["applied"] + health["parked"] + health["unknown"]
-    return {
-        "lag promised (s)": float(promise),
-        **numbers({"lag p50 (s)": health["lag_p50"], "lag p95 (s)": health["lag_p95"]}),
-        **numbers({"integrity rate (%)": 100 * health["applied_at_once"] / ended if ended else None}),
-        "applied in the last hour": health["applied"],
-        "waiting": health["waiting"],
-        "held": health["held"],
-        "parked": health["parked"],
-        "unknown": health["unknown"],
-    }
-
-
-def tell_delivery(report: deliveries.DeliveryReport, system: System) -> tuple[str, dict[str, Any]]:
-    """Why a delivery run failed, in one sentence, and every parked delivery as a table."""
-    if report.parked:
-        first, more = report.parked[0], len(report.parked) - 1
-        sentence = f"{first.sentence}. {first.steward} answers."
-        if more:
-            sentence += f" {more} more {'is' if more == 1 else 'are'} parked by this run, see the table."
-        rows = [
-            dg.TableRecord(
-                {"flow": one.flow, "key": one.key, "because": one.because, "who": one.steward, "what": one.sentence}
-            )
-            for one in report.parked[:100]
-        ]
-        return sentence.replace("..", "."), {"parked": dg.MetadataValue.table(rows)}
-    if report.unreachable:
-        sentence = (
-            f"{report.unreachable}. {system.steward} answers: see that {system.system} runs and can be reached. Nothing is "
-            "lost: deliveries wait and are tried again."
-        )
-        return sentence, {}
-    return f"{report.errors[0]}. Whoever keeps the connector answers: {system.connector}.", {}

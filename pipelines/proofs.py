@@ -1,0 +1,95 @@
+"""What the template of reconciliations asks about one proof of the map: its sides, when each was seen, and what follows."""
+
+import re
+from dataclasses import dataclass
+
+from pipelines.map_schema import Entity, IntegrationMap
+
+
+def can_be_asked(the_map: IntegrationMap, entity: str) -> set[str]:
+    """The systems that tell an entity as a whole when they are looked at."""
+    return {system.system for system, _, stream, _ in the_map.says(entity) if stream.arrives.snapshot}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a reconciliation."""
+
+    name: str
+    systems: list[str]
+    is_us: bool
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One reconciliation, as its template sees it."""
+
+    the_map: IntegrationMap
+    entity: Entity
+    name: str
+
+    @property
+    def told(self):
+        return self.entity.reconcile[self.name]
+
+    @property
+    def fields(self) -> dict[str, float | str]:
+        return self.told.fields
+
+    @property
+    def when(self) -> str | None:
+        return self.told.when
+
+    @property
+    def steward(self) -> str:
+        return self.told.steward
+
+    @property
+    def within(self) -> int:
+        """Seconds in which a difference is late, not wrong: the map's word, or the slowest promise of a flow between."""
+        lags = [flow.max_lag for flow in self.entity.flows.values() if flow.to]
+        return self.told.within or max(lags, default=0)
+
+    @property
+    def sides(self) -> list[Side]:
+        return [
+            Side("us" if name == "us" else name, [s.system for s in self.the_map.systems_named(name)], name == "us")
+            for name in self.told.between
+        ]
+
+    @property
+    def destinations(self) -> list[str]:
+        return [system for side in self.sides for system in side.systems]
+
+    def look_at(self, side: Side) -> str:
+        """When the side was last seen as a whole, as SQL; null until each of its systems was."""
+        systems = [name for name in side.systems if name in can_be_asked(self.the_map, self.entity.entity)]
+        if side.is_us or not systems:
+            return "now()"
+        names = ", ".join(f"'{name}'" for name in systems)
+        return f"(select if(count(*) = {len(systems)}, min(looked_at), null) from looks where system in ({names}))"
+
+    def flow_to(self, side: Side) -> str | None:
+        for name, flow in self.entity.flows.items():
+            if flow.to and {s.system for s in self.the_map.destinations(flow)} & set(side.systems):
+                return name
+        return None
+
+    @property
+    def flow_to_one(self) -> str | None:
+        return self.flow_to(self.sides[0])
+
+    @property
+    def flow_to_other(self) -> str | None:
+        return self.flow_to(self.sides[1])
+
+    def repair_by(self, flow: str | None) -> str:
+        """What a person does about a difference that this flow would end, as SQL."""
+        if flow is None:
+            return f"'correct it by hand: no flow brings {self.entity.entity} there'"
+        return f"coalesce('held: ' || holds.held_because, 'concord repair {flow} ' || {self.name}.{self.entity.key[0]})"
+
+    def when_of(self, table: str) -> str:
+        """The condition with every field named as a column of that table."""
+        names = "|".join(self.entity.fields)
+        return re.sub(rf"\b({names})\b", rf"{table}.\1", self.told.when or "true")
