@@ -19,6 +19,7 @@ BELOW = [
     ["pipelines.codegen"],
 ]
 ABOVE = [
+    ["pipelines.outcomes"],
     ["pipelines.steps"],
     ["pipelines.jobs"],
     ["pipelines.definitions"],
