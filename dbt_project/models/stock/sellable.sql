@@ -1,6 +1,5 @@
 -- What may still be sold of each SKU: counts at their as-of time, plus movements since, less what is promised, less safety.
 {{ config(materialized="renewed", meta={"renews": "all"}, tags=["sync_sellable"]) }}
-{% set is_new = "last_inbox_id > " ~ var("after_inbox_id") if var("after_inbox_id") else "false" %}
 
 with counts as (
     select sku, location, on_hand, counted_at
@@ -66,12 +65,8 @@ told as (
     join {{ ref("fulfilments") }} as parcels using (fulfilment_number)
 ),
 
--- What moved it now: the first message that the last batch did not have yet, else (as when all is built anew) the newest.
 moved_by as (
-    select
-        sku,
-        coalesce(min(last_inbox_id) filter ({{ is_new }}), max(last_inbox_id)) as last_inbox_id,
-        coalesce(min(last_received_at) filter ({{ is_new }}), max(last_received_at)) as last_received_at
+    select sku, max(last_inbox_id) as last_inbox_id, max(last_received_at) as last_received_at
     from told
     group by sku
 )
