@@ -229,7 +229,6 @@ def work(line: socket.socket, nice: int, open_here: Sequence[socket.socket]) -> 
         for end in open_here:
             os.close(end.fileno())
         os.setsid()  # Ctrl-C at the warm process is not meant for it
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         before = 0.0

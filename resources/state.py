@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 MARKER = "concord-state"  # stands in a folder that was empty, or held nothing but ours, when we took it
-OURS = {"cache", "dagster", "dbt", "lake", "launcher.sock", "logs", "postgres", "run", "sandbox", "spill", MARKER}
+OURS = {"cache", "dagster", "dbt", "lake", "logs", "postgres", "run", "sandbox", "spill", "warm.sock", MARKER}
 
 
 class StateProblem(Exception):

@@ -19,7 +19,7 @@ from dagster._core.launcher import LaunchRunContext, WorkerStatus
 from dagster._core.test_utils import instance_for_test
 
 from pipelines.launcher import WORKER, WarmLauncher
-from resources import settings
+from resources import settings, state
 from resources.postgres import Server
 from resources.processes import identity, is_alive, pid_of
 from resources.unix_socket import ask
@@ -178,6 +178,10 @@ def test_a_run_whose_worker_is_killed_is_seen_to_be_dead(warm: Warm) -> None:
     assert warm.run(run).status == dg.DagsterRunStatus.CANCELED
     after = warm.launch("well_job")
     assert warm.ended(after) == dg.DagsterRunStatus.SUCCESS
+
+
+def test_a_socket_that_a_kill_left_behind_is_no_stranger_in_the_state_folder() -> None:
+    assert settings.warm_socket().name in state.OURS
 
 
 def test_a_process_is_known_by_its_id_and_its_start(warm: Warm) -> None:
