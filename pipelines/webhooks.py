@@ -89,12 +89,12 @@ class Door:
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         self.commits = GroupCommit(self.store)
         self.commits.start()
-        recorder = asyncio.create_task(self._record_on())
+        is_closing = asyncio.Event()
+        recorder = asyncio.create_task(self._record_until(is_closing))
         yield
-        recorder.cancel()
         await self.commits.stop()
-        with contextlib.suppress(sa.exc.SQLAlchemyError):
-            await asyncio.to_thread(record, self.store, self.tally.close_minute())
+        is_closing.set()
+        await recorder
 
     async def receive_post(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, whatever its method, from its first byte to our answer's last."""
@@ -260,10 +260,13 @@ class Door:
             return "is not prepared: start `concord run` once"
         return None
 
-    async def _record_on(self) -> None:
+    async def _record_until(self, is_closing: asyncio.Event) -> None:
+        """Each minute and, since a minute that was closed is in no one's hands but these, once more at the end."""
         rows: list[dict[str, object]] = []
-        while True:
-            await asyncio.sleep(RECORD_SECONDS)
+        is_last = False
+        while not is_last:
+            with contextlib.suppress(TimeoutError):
+                is_last = await asyncio.wait_for(is_closing.wait(), RECORD_SECONDS)
             rows = [*rows, *self.tally.close_minute()][-10_000:]  # a database that is away gets them later
             try:
                 await asyncio.to_thread(record, self.store, rows)
