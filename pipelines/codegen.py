@@ -32,7 +32,7 @@ def generate(the_map: IntegrationMap) -> dict[Path, str]:
     """Every generated file, by its path below the dbt project."""
     jinja = environment()
     models = Path("models/generated")
-    files: dict[Path, str] = {Path("macros/generated/iso.sql"): iso_words()}
+    files: dict[Path, str] = {Path("words/iso.sql"): iso_words()}
 
     def render(template: str, path: str, facts: Facts) -> None:
         text = jinja.get_template(template).render(e=facts, the_map=the_map)
@@ -74,8 +74,9 @@ def fingerprint(the_map: IntegrationMap, entity: str) -> str:
 
 def _fingerprint(files: dict[Path, str], entity: str) -> str:
     folder = Path("models/generated") / entity
-    parts = [text for path, text in sorted(files.items()) if folder in path.parents or path.parts[0] == "macros"]
-    parts += [path.read_text() for path in sorted(DBT_PROJECT.glob("macros/*.sql"))]  # the words that models speak
+    parts = [text for path, text in sorted(files.items()) if folder in path.parents or path.parts[0] == "words"]
+    spoken = [*DBT_PROJECT.glob("macros/*.sql"), DBT_PROJECT / "words" / "words.sql"]  # what models are spelled in
+    parts += [path.read_text() for path in sorted(spoken)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

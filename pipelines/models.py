@@ -4,10 +4,8 @@ import json
 import re
 import time
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +55,7 @@ class Batch:
     def told(self) -> dict[str, int | bool]:
         """What dbt is told of it."""
         names = ("after_inbox_id", "upto_inbox_id", "after_ledger_id", "upto_ledger_id", "goes_on")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"all_stand": not self.is_full}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,6 @@ class Settled:
     batch: Batch | None = None  # None: there was nothing new
     built: list[Built] = field(default_factory=list)
     verdicts: dict[str, int] = field(default_factory=dict)  # of the batch's own messages
-    rows: dict[str, int] = field(default_factory=dict)  # by model
     enqueued: EnqueueReport | None = None
     seconds: float = 0.0
 
@@ -116,8 +113,8 @@ def sync(
         settled.batch = batch
         log(f"batch {batch.batch_id}: inbox {batch.after_inbox_id} < id <= {batch.upto_inbox_id}")
         _meet_catalogue(store.url)
-        views = ["--exclude", "config.materialized:view"]  # they stand since the first build
-        arguments = ["--vars", json.dumps(batch.told), *(["--full-refresh"] if batch.is_full else views)]
+        standing = ["--exclude", "config.materialized:view", "--no-populate-cache"]  # since the first build
+        arguments = ["--vars", json.dumps(batch.told), *(["--full-refresh"] if batch.is_full else standing)]
         for builds in range(1, BUILDS + 1):
             try:
                 settled.built = run_dbt(["run", "--select", f"tag:sync_{entity}", *arguments], project)
@@ -130,7 +127,7 @@ def sync(
         if batch.is_full:
             _let_go_of_memory()
         with lake.reading(store.url, settings.lake()) as db:
-            settled.verdicts, settled.rows = _count(db, entity, batch)
+            settled.verdicts = _verdicts(db, entity, batch)
             wakes = _woken(db, entity, store, the_map)
             delivered = {row["flow"] for row in store.rows("flows_that_delivered", entity=entity)}
             with store.transaction() as connection:
@@ -190,11 +187,8 @@ def model_names(facts: Facts) -> set[str]:
 
 def run_dbt(arguments: Sequence[str], project: Path = PROJECT) -> list[Built]:
     """Run dbt in this process. Raises BuildFailed with the first model that failed and why."""
-    said = StringIO()
-    with redirect_stdout(said):
-        result = dbtRunner(manifest=manifest(project)).invoke(
-            [*arguments, *_folders(project), "--no-write-json", "--quiet", "--log-level-file", "none"]
-        )
+    silent = ["--no-write-json", "--log-level", "none", "--log-level-file", "none"]
+    result = dbtRunner(manifest=manifest(project)).invoke([*arguments, *_folders(project), *silent])
     if result.exception:
         raise BuildFailed(f"dbt could not run: {result.exception}")
     nodes: Any = result.result
@@ -228,14 +222,13 @@ def _folders(project: Path) -> list[str]:
     return [str(word) for pair in folders.items() for word in pair]
 
 
-def _count(db: duckdb.DuckDBPyConnection, entity: str, batch: Batch) -> tuple[dict[str, int], dict[str, int]]:
-    """The verdicts of the batch's messages, and how many rows the models hold."""
-    verdicts = db.execute(
+def _verdicts(db: duckdb.DuckDBPyConnection, entity: str, batch: Batch) -> dict[str, int]:
+    """How many of the batch's messages were judged how."""
+    counted = db.execute(
         f"select verdict, count(*) from {entity}_verdicts where inbox_id > ? and inbox_id <= ? group by verdict",
         [batch.after_inbox_id, batch.upto_inbox_id],
-    ).fetchall()
-    counted = " union all ".join(f"select '{name}', count(*) from {name}" for name in (entity, f"touched_{entity}"))
-    return dict(verdicts), dict(db.execute(counted).fetchall())
+    )
+    return dict(counted.fetchall())
 
 
 def _wanted(
@@ -249,7 +242,7 @@ def _wanted(
         name: out for name, out in facts.outbound.items() if name not in delivered and out.flow.write == "absolute"
     }
     held = f"select system, {key} from stg_{entity} where not is_rejected and list_contains($takers, system)"
-    return db.sql(
+    return db.execute(  # `sql` would hold the whole result
         f"""
         select
             flow, system, {key} as key, is_wanted, action_on_leave, payload, remote_id, held_because, asked, mode,
@@ -258,7 +251,7 @@ def _wanted(
         from wanted_{entity}
         where {key} in (select {key} from touched_{entity}) and system is not null
         """,
-        params={"going_live": [*going_live], "takers": [taker for out in going_live.values() for taker in out.takers]},
+        {"going_live": [*going_live], "takers": [taker for out in going_live.values() for taker in out.takers]},
     ).to_arrow_reader(PIECE)
 
 

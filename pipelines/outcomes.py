@@ -30,8 +30,8 @@ def count_heard(
     return {(system, stream): count for system, stream, count in rows if (system, stream) in streams}
 
 
-def figures_of(settled: models.Settled) -> dict[str, Any]:
-    """A sync in numbers."""
+def figures_of(settled: models.Settled, rows: Mapping[str, int]) -> dict[str, Any]:
+    """A sync in numbers; `rows` as `count_rows` gives them."""
     if settled.batch is None:
         return {"batch": "nothing new"}
     figures: dict[str, Any] = {
@@ -42,7 +42,7 @@ def figures_of(settled: models.Settled) -> dict[str, Any]:
         "sync seconds": round(settled.seconds, 3),
         "messages": sum(settled.verdicts.values()),
         **{f"messages {verdict}": count for verdict, count in settled.verdicts.items()},
-        "records touched": settled.rows.get(f"touched_{settled.entity}", 0),
+        "records touched": rows.get(f"touched_{settled.entity}", 0),
     }
     if settled.enqueued:
         figures |= {

@@ -120,7 +120,7 @@ class Steps:
                 batch = settled.batch
                 bounds = Batch(batch.after_inbox_id, batch.upto_inbox_id) if batch else Batch(0, 0)
                 with lake.reading(url, folder) as db:
-                    rows = count_rows(db, [spec.key.path[-1] for spec in specs])
+                    rows = count_rows(db, [*(spec.key.path[-1] for spec in specs), f"touched_{name}"])
                     heard = count_heard(db, name, batch, posted)
                     judged = list(
                         self.checks.judge_settling(name, steward=told.steward(name), store=store, batch=bounds, db=db)
@@ -131,7 +131,7 @@ class Steps:
                         stream_key(system, stream), metadata={"new messages": count}, description="Told by webhooks."
                     )
                 )
-            figures = figures_of(settled)
+            figures = figures_of(settled, rows)
             seconds = {built.name: built.seconds for built in settled.built}
             for spec in specs:
                 model = spec.key.path[-1]

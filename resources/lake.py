@@ -66,14 +66,23 @@ def environment(url: str, lake: str) -> dict[str, str]:
     }
 
 
+_PREPARED: set[tuple[str, str, int]] = set()  # what this process or its parent has seen to: database, lake, catalogue
+
+
 def prepare(url: str, lake: str) -> None:
     """Make the lake's folder and its catalogue, and tell dbt where everything is."""
     if "://" not in lake:
         Path(lake).mkdir(parents=True, exist_ok=True)
     os.environ.update(environment(url, lake))
+    known = catalogue(url)
+    if known and (url, lake, known) in _PREPARED:
+        return
     with _attached(url, lake, "metadata_schema 'lake'") as connection:  # the first attachment writes the catalogue
         if not connection.execute("from lake.options() where option_name = 'parquet_row_group_size'").fetchone():
             connection.execute(f"call lake.set_option('parquet_row_group_size', {ROWS_IN_A_GROUP})")
+    made = catalogue(url)
+    if made:
+        _PREPARED.add((url, lake, made))
 
 
 @dataclass
@@ -99,7 +108,7 @@ def reading(url: str, lake: str) -> Iterator[duckdb.DuckDBPyConnection]:
         _KEPT.which = which
     cursor = _KEPT.db.cursor()
     try:
-        cursor.execute("set timezone = 'UTC'; use lake.main")
+        cursor.execute("set timezone = 'UTC'; set search_path = 'lake.main,memory.main'")
         yield cursor
     except duckdb.Error:
         close()  # it may be the database that is not well

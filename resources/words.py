@@ -1,4 +1,4 @@
-"""The words of the warehouse's SQL, for whoever reads it without dbt: our DuckDB macros, and one spelling per `resolve`."""
+"""The words of the warehouse's SQL: our DuckDB macros, and for whoever reads without dbt one spelling per `resolve`."""
 
 from functools import cache
 from pathlib import Path
@@ -6,13 +6,17 @@ from pathlib import Path
 import duckdb
 from jinja2 import Environment
 
-MACROS = Path(__file__).parents[1] / "dbt_project" / "macros"
+PROJECT = Path(__file__).parents[1] / "dbt_project"
+
+
+@cache
+def _words() -> str:
+    return "\n".join((PROJECT / "words" / name).read_text(encoding="utf-8") for name in ("words.sql", "iso.sql"))
 
 
 @cache
 def _macros() -> str:
-    names = ("words.sql", "generated/iso.sql", "resolve.sql", "links.sql")
-    return "\n".join((MACROS / name).read_text(encoding="utf-8") for name in names)
+    return "\n".join((PROJECT / "macros" / name).read_text(encoding="utf-8") for name in ("resolve.sql", "links.sql"))
 
 
 def spell(text: str) -> str:
@@ -22,6 +26,5 @@ def spell(text: str) -> str:
 
 
 def teach(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create our DuckDB macros in the memory of this connection, where every query of it finds them."""
-    connection.execute("set search_path = 'lake.main,memory.main'")  # the words are spelled in one another's terms
-    connection.execute(spell("{{ words() }}{{ iso_words() }}"))
+    """Create our DuckDB macros in the memory of this connection's database; whoever speaks them has it in the search path."""
+    connection.execute(_words())

@@ -9,7 +9,7 @@
 {% materialization renewed, adapter="duckdb" %}
     {%- set meta = config.require("meta") -%}
     {%- set table = this.incorporate(type="table") -%}
-    {%- set is_new = load_cached_relation(this) is none or should_full_refresh() -%}
+    {%- set is_new = should_full_refresh() or standing(this.identifier) is none -%}
     {%- set turns = turns_of(meta) -%}
     {%- for turn in range(turns) -%}
         {%- call statement("main") -%}
@@ -58,10 +58,23 @@
 
 {# Rows of a table as its last build left them; none before the first. Reads without an edge in the graph. #}
 {% macro previous(model, columns) -%}
-    {%- set relation = adapter.get_relation(this.database, this.schema, model) if execute else none -%}
+    {%- set relation = standing(model) if execute else none -%}
     {%- if relation and not should_full_refresh() -%}
         (select {{ columns }} from {{ relation }})
     {%- else -%}
         (select {% for column in columns.split(", ") %}{{ "true" if column.startswith("is_") else "null" }} as {{ column }}{{ ", " if not loop.last }}{% endfor %} where false)
     {%- endif -%}
+{%- endmacro %}
+
+{# A table as its last build left it, or none. Whoever runs dbt may know that all of them stand: asking binds every view. #}
+{% macro standing(model) -%}
+    {%- if var("all_stand") -%}
+        {{ return(this.incorporate(path={"identifier": model})) }}
+    {%- endif -%}
+    {{ return(adapter.get_relation(this.database, this.schema, model)) }}
+{%- endmacro %}
+
+{# Schemas: dbt asks before every run, and DuckDB looks through all databases. The lake has one from its birth. #}
+{% macro duckdb__list_schemas(database) -%}
+    {{ return(run_query("select 'main' as schema_name")) }}
 {%- endmacro %}

@@ -1,12 +1,5 @@
-{# The words in which generated SQL speaks: created once a run in the process's own memory, where every model finds them. #}
-{% macro create_words() %}
-{% if execute %}
-    {% do run_query(words()) %}
-    {% do run_query(iso_words()) %}
-{% endif %}
-{% endmacro %}
+-- The words in which generated SQL speaks. Each database of DuckDB learns them when it is opened: see resources/words.py.
 
-{% macro words() %}
 -- An empty text says nothing.
 create or replace macro memory.main.told(value) as nullif(trim(cast(value as varchar)), '');
 
@@ -40,5 +33,3 @@ create or replace macro memory.main.sum_of_products(list_of, one, other) as list
 
 -- Money and quantities travel as text, without the zeros that the warehouse pads them with.
 create or replace macro memory.main.as_travelling(amount) as regexp_replace(regexp_replace(cast(amount as varchar), '([.][0-9]{2}[0-9]*?)0+$', '\1'), '[.]$', '');
-
-{% endmacro %}
