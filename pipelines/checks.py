@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 import duckdb
+import numpy as np
 import yaml
 
 from pipelines.asset_keys import flow_key, stream_key
@@ -111,18 +112,19 @@ class Checks:
     ) -> dg.AssetCheckResult:
         streams = [f"{system.system}/{name}" for system, name, _, _ in self._sources(entity)]
         bounds = {"after_inbox_id": batch.after_inbox_id, "upto_inbox_id": batch.upto_inbox_id}
-        kept = {row["inbox_id"] for row in store.rows("messages_in_batch", streams=streams, **bounds)}
-        rows = db.execute(
+        kept = store.numbers("messages_in_batch", streams=streams, **bounds)
+        judged = db.execute(
             f"select inbox_id from {entity}_verdicts where inbox_id > ? and inbox_id <= ?", list(bounds.values())
-        ).fetchall()
-        judged = {row[0] for row in rows}
-        missing, strange, twice = kept - judged, judged - kept, len(rows) - len(judged)
-        wrong = (
-            [f"{len(missing)} messages have no verdict (the first is inbox_id {min(missing, default=0)})"]
-            * bool(missing)
-            + [f"{len(strange)} verdicts speak of no message (inbox_id {min(strange, default=0)})"] * bool(strange)
-            + [f"{twice} messages have more than one verdict"] * bool(twice)
-        )
+        ).fetchnumpy()["inbox_id"]
+        missing, strange = np.setdiff1d(kept, judged), np.setdiff1d(judged, kept)  # both are in order
+        twice = len(judged) - len(np.unique(judged))
+        wrong = []
+        if len(missing):
+            wrong.append(f"{len(missing)} messages have no verdict (the first is inbox_id {missing[0]})")
+        if len(strange):
+            wrong.append(f"{len(strange)} verdicts speak of no message (inbox_id {strange[0]})")
+        if twice:
+            wrong.append(f"{twice} messages have more than one verdict")
         if not wrong:
             told = f"All {len(kept)} messages of the batch have one verdict."
         else:
@@ -130,7 +132,12 @@ class Checks:
                 f"The books of {entity} do not balance: {' and '.join(wrong)}. {steward} answers: "
                 f"launch sync_{entity} with full: true, which judges every message again."
             )
-        metadata = {"messages": len(kept), "verdicts": len(rows), "missing": len(missing), "told of none": len(strange)}
+        metadata = {
+            "messages": len(kept),
+            "verdicts": len(judged),
+            "missing": len(missing),
+            "told of none": len(strange),
+        }
         return result(f"{entity}_verdicts", "books_balance", passed=not wrong, told=told, metadata=metadata)
 
     def _quarantine(self, entity: str, *, db: duckdb.DuckDBPyConnection) -> dg.AssetCheckResult:

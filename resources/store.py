@@ -3,12 +3,14 @@
 import hashlib
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 
 QUERIES = Path(__file__).parent / "queries"
@@ -56,6 +58,12 @@ class Store(dg.ConfigurableResource):
         with self.transaction() as connection:
             return [dict(row) for row in connection.execute(query(name), values).mappings()]
 
+    def numbers(self, name: str, **values: Any) -> npt.NDArray[np.int64]:
+        """The one column of a named query, which may have millions of rows."""
+        with self.transaction() as connection:
+            found = connection.execute(query(name), values, execution_options={"yield_per": 10_000})
+            return np.fromiter(found.scalars(), dtype=np.int64)
+
     def one(self, name: str, **values: Any) -> dict[str, Any] | None:
         """The first row of a named query, or None."""
         rows = self.rows(name, **values)
@@ -84,7 +92,8 @@ class Store(dg.ConfigurableResource):
                 yield mine
             finally:
                 if mine:
-                    connection.execute(sa.text("select pg_advisory_unlock(:number)"), {"number": number})
+                    with suppress(sa.exc.SQLAlchemyError):  # a lost connection has let it go, and says nothing new
+                        connection.execute(sa.text("select pg_advisory_unlock(:number)"), {"number": number})
 
 
 def in_order(connection: sa.Connection) -> None:

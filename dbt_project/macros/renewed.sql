@@ -20,12 +20,14 @@
             {% if is_new and turn == 0 %}
             create or replace table {{ table }} as
             {{ sql }}
+            {% elif is_new %}
+            insert into {{ table }} by name select * from (
+            {{ sql }}
+            );
             {% else %}
             create or replace temp table new_rows as
             {{ sql }};
-            {% if not is_new %}
             delete from {{ table }} where {{ share_of_the_run(meta) }};
-            {% endif %}
             insert into {{ table }} by name from temp.new_rows;
             {% endif %}
         {%- endcall -%}

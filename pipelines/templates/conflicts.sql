@@ -2,7 +2,7 @@
 -- Foreign writes: a system changed a field of << e.name >> that it does not own, after we last knew what it held.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": 250000},
+    meta={"renews": "touched", "column": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": 100000},
     tags=["sync_<< e.name >>"],
 ) }}
 -- depends_on: {{ ref("touched_<< e.name >>") }}

@@ -2,7 +2,7 @@
 -- Foreign writes: a system changed a field of orders that it does not own, after we last knew what it held.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": 250000},
+    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": 100000},
     tags=["sync_orders"],
 ) }}
 -- depends_on: {{ ref("touched_orders") }}

@@ -2,7 +2,7 @@
 -- What each destination should now hold of sellable: one row per flow, destination and record.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "sku", "touched": "touched_sellable", "at_once": 100000},
+    meta={"renews": "touched", "column": "sku", "touched": "touched_sellable", "at_once": 50000},
     tags=["sync_sellable"],
 ) }}
 
