@@ -1,7 +1,6 @@
 """What a DuckDB expression of the map says, read from DuckDB's own parse: its names, functions, words and slips."""
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -9,9 +8,8 @@ from typing import Any
 
 import duckdb
 
-from resources import settings
+from resources.words import teach
 
-MACROS = settings.ROOT / "dbt_project" / "macros"
 ARROWS = {"->", "->>"}
 
 
@@ -57,13 +55,9 @@ def read(text: str) -> Expression:
 @cache
 def known_functions() -> frozenset[str]:
     """Every function that generated SQL may call: DuckDB's own, and the words of our macros."""
-    own = {row[0] for row in duckdb.execute("select distinct function_name from duckdb_functions()").fetchall()}
-    ours = {
-        name
-        for path in MACROS.rglob("*.sql")
-        for name in re.findall(r"create (?:or replace )?macro (?:\w+\.)*(\w+)\(", path.read_text(encoding="utf-8"))
-    }
-    return frozenset(own | ours)
+    with duckdb.connect() as db:
+        teach(db)
+        return frozenset(row[0] for row in db.execute("select distinct function_name from duckdb_functions()").fetchall())
 
 
 def _parts(node: Any) -> Iterator[dict[str, Any]]:
