@@ -57,7 +57,9 @@ def known_functions() -> frozenset[str]:
     """Every function that generated SQL may call: DuckDB's own, and the words of our macros."""
     with duckdb.connect() as db:
         teach(db)
-        return frozenset(row[0] for row in db.execute("select distinct function_name from duckdb_functions()").fetchall())
+        return frozenset(
+            row[0] for row in db.execute("select distinct function_name from duckdb_functions()").fetchall()
+        )
 
 
 def _parts(node: Any) -> Iterator[dict[str, Any]]:

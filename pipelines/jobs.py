@@ -9,6 +9,7 @@ import dagster as dg
 from pipelines import models
 from pipelines.asset_keys import snapshot_key, stream_key
 from pipelines.checks import Checks
+from pipelines.launcher import AS_PROMPT_AS
 from pipelines.lineage import Lineage
 from pipelines.map_schema import Entity, System
 from pipelines.sensors import ENTITY, STEWARD
@@ -44,6 +45,7 @@ class Jobs:
     def compaction_job(self) -> Any:
         """Keep the lake fast: entity by entity, while its syncs wait for a second."""
         told = self.lineage
+        soonest = max(priority(entity) for entity in self._roots)
 
         @dg.op(name="compact", required_resource_keys={"store"}, description="Writes many small files anew as few.")
         def compact(context: dg.OpExecutionContext) -> None:
@@ -58,7 +60,7 @@ class Jobs:
         @dg.job(
             name="compaction",
             description="Writes the many small files that syncs leave in the lake anew as few.",
-            tags={PRIORITY: "-5", STEWARD: KEEPER, **SLOW},
+            tags={PRIORITY: "-5", AS_PROMPT_AS: str(soonest), STEWARD: KEEPER, **SLOW},
             executor_def=dg.in_process_executor,
         )
         def compaction() -> None:
@@ -123,7 +125,13 @@ class Jobs:
             looks + [spec.key for spec in self.lineage.proved(name)],
             [spec.key for spec in self.checks.of_reconciling(name)],
             description=f"Looks at what the systems hold of {name}, and proves that they agree.",
-            tags={ENTITY: name, STEWARD: self.lineage.steward(name), PRIORITY: "-5", **SLOW},
+            tags={
+                ENTITY: name,
+                STEWARD: self.lineage.steward(name),
+                PRIORITY: "-5",
+                AS_PROMPT_AS: str(priority(entity)),
+                **SLOW,
+            },
         )
 
     def check_job(self, entity: Entity) -> Any:

@@ -24,6 +24,7 @@ from resources.unix_socket import ask
 
 LOG = logging.getLogger("concord.launcher")
 WORKER = ".dagster/concord_worker"  # a run's tag, which pages hide: pid and start time of its process
+AS_PROMPT_AS = "concord/as_prompt_as"  # a run's tag: the priority of those who wait while it holds an entity's turn
 HIGHEST = 30  # the priority of a run of the first tier
 STARTED = re.compile(r"Started process for run \(pid: (\d+)\)")
 
@@ -106,8 +107,10 @@ class WarmLauncher(DefaultRunLauncher):
 
 
 def niceness(tags: Mapping[str, str]) -> int:
-    """How far a run gives way to others on a busy machine: not at all at the highest priority of a tier."""
-    return max(0, min(19, (HIGHEST - int(tags.get(PRIORITY_TAG, "0"))) // 2))
+    """How far a run gives way to others on a busy machine: not at all at the highest priority of a tier, and never further
+    than those who wait for it, else they would give way with it."""
+    priority = int(tags.get(AS_PROMPT_AS, tags.get(PRIORITY_TAG, "0")))
+    return max(0, min(19, (HIGHEST - priority) // 2))
 
 
 def _module_of(origin: Any) -> str | None:

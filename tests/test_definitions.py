@@ -14,6 +14,7 @@ from dagster._core.execution.api import execute_run
 
 from pipelines.checks import Batch, Checks
 from pipelines.definitions import Unset, build
+from pipelines.launcher import niceness
 from pipelines.lineage import Lineage, read_models
 from pipelines.map_schema import IntegrationMap
 from pipelines.sensors import SETTLED
@@ -457,3 +458,13 @@ def test_what_is_old_is_forgotten_and_the_books_are_not(
     assert world.store.one("newest_ids") == before
     with world.store.transaction() as connection:
         assert connection.execute(sa.text("select count(*) from alerts where subject = 'old'")).scalar_one() == 0
+
+
+def test_whoever_takes_a_sync_s_turn_gives_way_no_further_than_the_sync(defs: dg.Definitions) -> None:
+    def gives_way(job: str) -> int:
+        return niceness(defs.resolve_job_def(job).tags)
+
+    for name in ("orders", "sellable"):
+        assert gives_way(f"reconcile_{name}") == gives_way(f"sync_{name}")
+    assert gives_way("compaction") == gives_way("sync_orders") == 0
+    assert gives_way("check_orders") > gives_way("sync_stock") > 0
