@@ -201,6 +201,7 @@ class Reconciliation(Strict):
     between: Annotated[list[str], Field(min_length=2, max_length=2)]  # systems, roles, or `us`
     fields: dict[str, float | Literal["exact"]]
     when: Sql | None = None  # which of our records the other side should hold
+    gone: Sql | None = None  # what a side holds so is as good as not there
     within: Duration | None = None  # a difference younger than this is late, not wrong
     every: str
     alarm_above: str = "0"

@@ -89,7 +89,18 @@ class Proof:
             return f"'correct it by hand: no flow brings {self.entity.entity} there'"
         return f"coalesce('held: ' || holds.held_because, 'concord repair {flow} ' || {self.name}.{self.entity.key[0]})"
 
+    @property
+    def gone(self) -> str | None:
+        return self.told.gone
+
     def when_of(self, table: str) -> str:
-        """The condition with every field named as a column of that table."""
+        """Which of our records the other side should hold, in the columns of that table."""
+        return self._of(table, self.when or "true")
+
+    def gone_of(self, table: str) -> str:
+        """Which of our records no side should hold any longer, in the columns of that table."""
+        return f"({table}.deleted_at is not null or coalesce({self._of(table, self.gone or 'false')}, false))"
+
+    def _of(self, table: str, condition: str) -> str:
         names = "|".join(self.entity.fields)
-        return re.sub(rf"\b({names})\b", rf"{table}.\1", self.told.when or "true")
+        return re.sub(rf"\b({names})\b", rf"{table}.\1", condition)

@@ -288,6 +288,18 @@ def law_a_repair_is_a_new_version_of_the_same(world: World, n: int) -> Steps:
     assert births(world, n) == [("upsert", "new"), ("upsert", "repair")]
 
 
+def law_a_repair_of_what_was_cancelled_cancels_it_again(world: World, n: int) -> Steps:
+    world.say("shopify", "orders", order(n))
+    yield
+    with world.store.transaction() as connection:
+        connection.exec_driver_sql(f"update outbox set status = 'applied', attempts = 1 where key = 'SHOP-{n}'")
+    world.say("shopify", "orders", order(n, 5, cancelled_at=at(4)))
+    yield
+    world.note("orders", f"SHOP-{n}", "repair", flow="orders_to_erp")
+    yield
+    assert births(world, n) == [("upsert", "new"), ("cancel", "withdrawn"), ("cancel", "repair")]
+
+
 def law_a_deleted_order_stays_with_its_time_of_death(world: World, n: int) -> Steps:
     world.say("shopify", "orders", order(n))
     yield

@@ -117,3 +117,4 @@ def _of_entity(told: IntegrationMap, entity: Entity) -> Spelled:
         yield at_flow(entity, name, "canary"), flow.canary, names
     for name, reconciliation in entity.reconcile.items():
         yield at_entity(told, entity, f"reconcile.{name}.when"), reconciliation.when, names
+        yield at_entity(told, entity, f"reconcile.{name}.gone"), reconciliation.gone, {*entity.key, *entity.fields}

@@ -17,6 +17,7 @@ with held as (
     from {{ ref("stg_<< e.name >>") }} as stg
     left join {{ links("<< e.name >>") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
     where stg.system in (<< e.never_looked_at | listed >>)
+    qualify row_number() over (partition by stg.system, stg.remote_id order by stg.order_key desc) = 1 and not stg.is_deletion
 <% endif %>
 ),
 
@@ -51,7 +52,8 @@ holds as (
         << field >>,
 <% endfor %>
     from {{ ref("<< e.name >>") }}
-    where deleted_at is null
+    where deleted_at is null<% if proof.gone %> and not coalesce(<< proof.gone >>, false)<% endif %>
+
 <% else %>
     select
         << key >>, max(received_at) as told_at, count(distinct remote_id) as copies,
@@ -59,7 +61,8 @@ holds as (
         arg_max(<< field >>, order_key) as << field >>,
 <% endfor %>
     from held
-    where system in (<< side.systems | listed >>) and << key >> is not null
+    where system in (<< side.systems | listed >>) and << key >> is not null<% if proof.gone %> and not coalesce(<< proof.gone >>, false)<% endif %>
+
     group by << key >>
 <% endif %>
 ),
@@ -81,22 +84,24 @@ holds as (
                 if(other.copies > 1, struct_pack(kind := 'duplicate', field := null, one_value := null, other_value := cast(other.copies as varchar)), null),
 <% for field, tolerance in proof.fields.items() %>
                 if(<% if tolerance == "exact" %>one.<< field >> is distinct from other.<< field >><% else %>one.<< field >> is distinct from other.<< field >> and not coalesce(abs(one.<< field >> - other.<< field >>) <= << tolerance >>, false)<% endif %>,
-                    struct_pack(kind := 'differs', field := '<< field >>', one_value := cast(one.<< field >> as varchar), other_value := cast(other.<< field >> as varchar)), null),
+                    struct_pack(kind := 'differs', field := '<< field >>', one_value := << e.travelling(field, "one.") >>, other_value := << e.travelling(field, "other.") >>), null),
 <% endfor %>
             ], lambda difference: difference is not null)
         end) as difference,
         greatest(one.told_at, other.told_at, delivered.at) as since,
-        least(looked.at_one, looked.at_other) as looked_at
+        least(looked.at_one, looked.at_other) as looked_at<% if proof.gone %>,
+        records.<< key >> is not null and << proof.gone_of("records") >> as is_gone<% endif %>
+
     from << name >>_<< proof.sides[0].name >> as one
     full join << name >>_<< proof.sides[1].name >> as other using (<< key >>)
     join << name >>_looked as looked on looked.at_one is not null and looked.at_other is not null
     left join (
         select key, max(delivered_at) as at from deliveries where system in (<< proof.destinations | listed >>) group by key
     ) as delivered on delivered.key = coalesce(one.<< key >>, other.<< key >>)
-<% if proof.when %>
+<% if proof.when or proof.gone %>
     left join {{ ref("<< e.name >>") }} as records on records.<< key >> = coalesce(one.<< key >>, other.<< key >>)
-<% set gone = "records.deleted_at is null" if e.entity.exists and e.entity.exists.on_delete in ["cancel", "archive"] else "true" %>
-    where case when one.<< key >> is null then << gone >> else << proof.when_of("records") >> end
+<% set stays = e.entity.exists and e.entity.exists.on_delete in ["cancel", "archive"] and not proof.gone %>
+    where case when one.<< key >> is null then << "records.deleted_at is null" if stays else "true" >> else << proof.when_of("records") >> end
 <% endif %>
 )<< "," if not loop.last >>
 <% endfor %>
@@ -113,7 +118,8 @@ from (
         << name >>.*, << proof.within >> as within, '<< proof.steward >>' as steward,
         case difference.kind
             when 'missing there' then << proof.repair_by(proof.flow_to_other) >>
-            when 'missing here' then 'find out who made it in << proof.sides[1].name >>; link it with `concord link` or delete it there'
+<% set stranger = "'find out who made it in " ~ proof.sides[1].name ~ "; link it with `concord link` or delete it there'" %>
+            when 'missing here' then << "if(is_gone, " ~ proof.repair_by(proof.flow_to_other) ~ ", " ~ stranger ~ ")" if proof.gone and proof.flow_to_other else stranger >>
             when 'duplicate' then 'delete one of the copies there; `concord trace ' || << name >>.<< key >> || '` names them'
             else << proof.repair_by(proof.flow_to_other or proof.flow_to_one) >>
         end as repair

@@ -106,6 +106,8 @@ with seen as (
 ), judged as (
     select *,
            case
+               when not is_wanted and asked = 'repair' and not is_answered and was_sent
+                    and coalesce(action_on_leave, 'ignore') <> 'ignore' then 'repair'
                when not is_wanted and (not is_known or last_action <> 'upsert') then null
                when not is_wanted and not was_sent then 'unsent'
                when not is_wanted and coalesce(action_on_leave, 'ignore') = 'ignore' then null
@@ -200,10 +202,10 @@ insert into outbox (flow, entity, system, key, version, action, payload, remote_
                     parked_by_run, caused_by_inbox_id, received_at, applied_at)
 select flow,
        :entity,
-       case when birth = 'withdrawn' then last_system else system end,
+       case when is_wanted then system else last_system end,
        key,
        newest_version + 1,
-       case when birth = 'withdrawn' then action_on_leave else 'upsert' end,
+       case when is_wanted then 'upsert' else action_on_leave end,
        payload,
        coalesce(remote_id, last_remote_id),
        birth,

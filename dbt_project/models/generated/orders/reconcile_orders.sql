@@ -13,6 +13,7 @@ with held as (
     select stg.* exclude (order_number), coalesce(links.key, stg.order_number) as order_number    from {{ ref("stg_orders") }} as stg
     left join {{ links("orders") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
     where stg.system in ('wholesale')
+    qualify row_number() over (partition by stg.system, stg.remote_id order by stg.order_key desc) = 1 and not stg.is_deletion
 ),
 
 looks as (
@@ -41,7 +42,7 @@ storefront_and_erp_storefront as (
         arg_max(total, order_key) as total,
         arg_max(currency, order_key) as currency,
     from held
-    where system in ('shopify', 'wholesale') and order_number is not null
+    where system in ('shopify', 'wholesale') and order_number is not null and not coalesce(status = 'cancelled', false)
     group by order_number
 ),
 storefront_and_erp_erp as (
@@ -50,7 +51,7 @@ storefront_and_erp_erp as (
         arg_max(total, order_key) as total,
         arg_max(currency, order_key) as currency,
     from held
-    where system in ('tryton') and order_number is not null
+    where system in ('tryton') and order_number is not null and not coalesce(status = 'cancelled', false)
     group by order_number
 ),
 
@@ -69,13 +70,14 @@ storefront_and_erp as (
                 if(one.copies > 1, struct_pack(kind := 'duplicate', field := null, one_value := cast(one.copies as varchar), other_value := null), null),
                 if(other.copies > 1, struct_pack(kind := 'duplicate', field := null, one_value := null, other_value := cast(other.copies as varchar)), null),
                 if(one.total is distinct from other.total and not coalesce(abs(one.total - other.total) <= 0.01, false),
-                    struct_pack(kind := 'differs', field := 'total', one_value := cast(one.total as varchar), other_value := cast(other.total as varchar)), null),
+                    struct_pack(kind := 'differs', field := 'total', one_value := as_travelling(one.total), other_value := as_travelling(other.total)), null),
                 if(one.currency is distinct from other.currency,
-                    struct_pack(kind := 'differs', field := 'currency', one_value := cast(one.currency as varchar), other_value := cast(other.currency as varchar)), null),
+                    struct_pack(kind := 'differs', field := 'currency', one_value := one.currency, other_value := other.currency), null),
             ], lambda difference: difference is not null)
         end) as difference,
         greatest(one.told_at, other.told_at, delivered.at) as since,
-        least(looked.at_one, looked.at_other) as looked_at
+        least(looked.at_one, looked.at_other) as looked_at,
+        records.order_number is not null and (records.deleted_at is not null or coalesce(records.status = 'cancelled', false)) as is_gone
     from storefront_and_erp_storefront as one
     full join storefront_and_erp_erp as other using (order_number)
     join storefront_and_erp_looked as looked on looked.at_one is not null and looked.at_other is not null
@@ -83,7 +85,7 @@ storefront_and_erp as (
         select key, max(delivered_at) as at from deliveries where system in ('shopify', 'wholesale', 'tryton') group by key
     ) as delivered on delivered.key = coalesce(one.order_number, other.order_number)
     left join {{ ref("orders") }} as records on records.order_number = coalesce(one.order_number, other.order_number)
-    where case when one.order_number is null then records.deleted_at is null else records.status in ('paid', 'refunded') end
+    where case when one.order_number is null then true else records.status in ('paid', 'refunded') end
 )
 
 select
@@ -97,7 +99,7 @@ from (
         storefront_and_erp.*, 600 as within, 'team:finance' as steward,
         case difference.kind
             when 'missing there' then coalesce('held: ' || holds.held_because, 'concord repair orders_to_erp ' || storefront_and_erp.order_number)
-            when 'missing here' then 'find out who made it in erp; link it with `concord link` or delete it there'
+            when 'missing here' then if(is_gone, coalesce('held: ' || holds.held_because, 'concord repair orders_to_erp ' || storefront_and_erp.order_number), 'find out who made it in erp; link it with `concord link` or delete it there')
             when 'duplicate' then 'delete one of the copies there; `concord trace ' || storefront_and_erp.order_number || '` names them'
             else coalesce('held: ' || holds.held_because, 'concord repair orders_to_erp ' || storefront_and_erp.order_number)
         end as repair
