@@ -77,7 +77,7 @@ class WarmProcess:
         self.stamp = stamp()
 
     def warm_up(self) -> None:
-        """Import, build and parse everything that a run needs; open no connection and start no thread."""
+        """Import, build and parse everything that a run needs; leave no connection open and no thread behind."""
         for name in PRELOADED:
             importlib.import_module(name)
         importlib.import_module(self.module).defs.get_repository_def().get_all_jobs()

@@ -1,6 +1,7 @@
 """The operational truth: one Postgres database, its named queries, and the locks by which writers take turns."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -36,6 +37,9 @@ def engine_for(url: str) -> sa.Engine:
         pool_pre_ping=True,  # a connection may have died with the server and be asked again
         connect_args={"options": "-csearch_path=concord -ctimezone=UTC", "connect_timeout": 5},
     )
+
+
+os.register_at_fork(after_in_child=engine_for.cache_clear)  # a connection that two processes speak through is none
 
 
 class Store(dg.ConfigurableResource):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from resources.store import Store
+
 
 def tell(word: str) -> None:
     with Path(os.environ["LAUNCHER_TOLD"]).open("a") as file:
@@ -29,11 +31,18 @@ def long() -> None:
     time.sleep(60)
 
 
+@dg.op
+def turn() -> None:
+    with Store(url=os.environ["CONCORD_DATABASE_URL"]).turn("of one run at a time", wait=False) as is_ours:
+        tell("turn" if is_ours else "no-turn")
+        time.sleep(3)
+
+
 def job_of(op: dg.OpDefinition) -> dg.JobDefinition:
     return dg.GraphDefinition(name=f"{op.name}_job", node_defs=[op]).to_job(executor_def=dg.in_process_executor)
 
 
-defs = dg.Definitions(jobs=[job_of(well), job_of(badly), job_of(long)])
+defs = dg.Definitions(jobs=[job_of(well), job_of(badly), job_of(long), job_of(turn)])
 SERVE = (
     "import sys, logging; from pathlib import Path; from pipelines.warm import WarmProcess; "
     "logging.basicConfig(level=logging.INFO); "

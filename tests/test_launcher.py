@@ -124,6 +124,13 @@ def test_runs_at_once_have_a_worker_each(warm: Warm) -> None:
         assert warm.ended(run) == dg.DagsterRunStatus.CANCELED
 
 
+def test_workers_take_turns_at_the_database_for_each_has_its_own_connection(warm: Warm) -> None:
+    runs = [warm.launch("turn_job") for _ in range(2)]
+    assert [warm.ended(run) for run in runs] == [dg.DagsterRunStatus.SUCCESS] * 2
+    assert len({warm.worker(run) for run in runs}) == 2
+    assert (len(warm.lines("turn")), len(warm.lines("no-turn"))) == (1, 1)
+
+
 def test_a_run_of_another_tier_never_gets_a_worker_that_gives_way(warm: Warm) -> None:
     low, high = {"dagster/priority": "-10"}, {"dagster/priority": "30"}
     gives_way = warm.launch("well_job", **low)
