@@ -36,13 +36,22 @@
     {{ return({"relations": [table]}) }}
 {% endmaterialization %}
 
-{# In how many turns a table is renewed: one, unless `meta` says how many keys at once fit in memory. #}
+{# In how many turns a table is renewed: one, unless `meta` says how many keys at once fit in memory, and how many rows of
+   another table with them. A thousand keys have few enough. #}
 {% macro turns_of(meta) -%}
-    {%- if meta.at_once -%}
-        {%- set touched = run_query("select count(*) from " ~ ref(meta.touched)).columns[0][0] | int -%}
-        {{ return(touched // meta.at_once + 1) }}
+    {%- if not meta.at_once -%}
+        {{ return(1) }}
     {%- endif -%}
-    {{ return(1) }}
+    {%- set touched = run_query("select count(*) from " ~ ref(meta.touched)).columns[0][0] | int -%}
+    {%- set turns = [touched // meta.at_once + 1] -%}
+    {%- if touched > 1000 -%}
+        {%- for table, at_once in (meta.rows_at_once or {}).items() -%}
+            {%- set keys = "(select " ~ meta.column ~ " from " ~ ref(meta.touched) ~ ")" -%}
+            {%- set counted = "select count(*) from " ~ ref(table) ~ " where " ~ meta.column ~ " in " ~ keys -%}
+            {%- do turns.append((run_query(counted).columns[0][0] | int) // at_once + 1) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(turns | max) }}
 {%- endmacro %}
 
 {# The rows that a run renews, as `meta` of the model says. #}

@@ -2,7 +2,7 @@
 -- << e.entity.meaning >> Its parent's winning message alone decides which exist; one that went has `removed_at`.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "<< e.root_key | join(", ") >>", "touched": "touched_<< e.root.entity >>", "at_once": 100000},
+    meta={"renews": "touched", "column": "<< e.root_key | join(", ") >>", "touched": "touched_<< e.root.entity >>", "at_once": 100000, "rows_at_once": {"stg_<< e.name >>": 300000}},
     tags=["sync_<< e.root.entity >>"],
 ) }}
 -- depends_on: {{ ref("touched_<< e.root.entity >>") }}

@@ -2,7 +2,7 @@
 -- What each destination should now hold of << e.name >>: one row per flow, destination and record.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": 50000},
+    meta={"renews": "touched", "column": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": 50000<% if e.children %>, "rows_at_once": {<% for child in e.children %>"<< child.name >>": 100000<< ", " if not loop.last >><% endfor %>}<% endif %>},
     tags=["sync_<< e.name >>"],
 ) }}
 <% set key = e.key[0] %>

@@ -2,7 +2,7 @@
 -- One row per SKU in a parcel. Its parent's winning message alone decides which exist; one that went has `removed_at`.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "fulfilment_number", "touched": "touched_fulfilments", "at_once": 100000},
+    meta={"renews": "touched", "column": "fulfilment_number", "touched": "touched_fulfilments", "at_once": 100000, "rows_at_once": {"stg_fulfilment_lines": 300000}},
     tags=["sync_fulfilments"],
 ) }}
 -- depends_on: {{ ref("touched_fulfilments") }}

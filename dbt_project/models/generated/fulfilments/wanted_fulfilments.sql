@@ -2,7 +2,7 @@
 -- What each destination should now hold of fulfilments: one row per flow, destination and record.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "fulfilment_number", "touched": "touched_fulfilments", "at_once": 50000},
+    meta={"renews": "touched", "column": "fulfilment_number", "touched": "touched_fulfilments", "at_once": 50000, "rows_at_once": {"fulfilment_lines": 100000}},
     tags=["sync_fulfilments"],
 ) }}
 

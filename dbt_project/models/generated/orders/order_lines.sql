@@ -2,7 +2,7 @@
 -- One row per line of an order. Its parent's winning message alone decides which exist; one that went has `removed_at`.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": 100000},
+    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": 100000, "rows_at_once": {"stg_order_lines": 300000}},
     tags=["sync_orders"],
 ) }}
 -- depends_on: {{ ref("touched_orders") }}

@@ -2,7 +2,7 @@
 -- What each destination should now hold of orders: one row per flow, destination and record.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": 50000},
+    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": 50000, "rows_at_once": {"order_lines": 100000}},
     tags=["sync_orders"],
 ) }}
 
