@@ -9,13 +9,12 @@
 {% materialization renewed, adapter="duckdb" %}
     {%- set meta = config.require("meta") -%}
     {%- set table = this.incorporate(type="table") -%}
-    {%- set is_new = should_full_refresh() or standing(this.identifier) is none -%}
+    {%- set is_new = meta.renews == "anew" or should_full_refresh() or standing(this.identifier) is none -%}
     {%- set turns = turns_of(meta) -%}
     {%- for turn in range(turns) -%}
         {%- call statement("main") -%}
             {% if meta.at_once %}
-            create or replace temp table keys_in_turn as
-            select {{ meta.column }} from {{ ref(meta.touched) }} where hash({{ meta.column }}) % {{ turns }} = {{ turn }};
+            create or replace temp macro in_turn(key) as {{ "hash(key) % " ~ turns ~ " = " ~ turn if turns > 1 else "true" }};
             {% endif %}
             {% if is_new and turn == 0 %}
             create or replace table {{ table }} as
@@ -36,21 +35,17 @@
     {{ return({"relations": [table]}) }}
 {% endmaterialization %}
 
-{# In how many turns a table is renewed: one, unless `meta` says how many keys at once fit in memory, and how many rows of
-   another table with them. A thousand keys have few enough. #}
+{# In how many turns a table is renewed, each of them by its part of the keys: `meta` says how many rows of which tables fit
+   in memory at once, of the touched keys alone where the run has such. A thousand keys have few enough. #}
 {% macro turns_of(meta) -%}
-    {%- if not meta.at_once -%}
-        {{ return(1) }}
-    {%- endif -%}
-    {%- set touched = run_query("select count(*) from " ~ ref(meta.touched)).columns[0][0] | int -%}
-    {%- set turns = [touched // meta.at_once + 1] -%}
-    {%- if touched > 1000 -%}
-        {%- for table, at_once in (meta.rows_at_once or {}).items() -%}
-            {%- set keys = "(select " ~ meta.column ~ " from " ~ ref(meta.touched) ~ ")" -%}
-            {%- set counted = "select count(*) from " ~ ref(table) ~ " where " ~ meta.column ~ " in " ~ keys -%}
-            {%- do turns.append((run_query(counted).columns[0][0] | int) // at_once + 1) -%}
-        {%- endfor -%}
-    {%- endif -%}
+    {%- set turns = [1] -%}
+    {%- set known = namespace(are_few=false) -%}
+    {%- for table, rows in (meta.at_once or {}).items() if not known.are_few -%}
+        {%- set of_the_run = " semi join " ~ ref(meta.touched) ~ " using (" ~ meta.column ~ ")" if meta.touched and meta.touched != table -%}
+        {%- set counted = run_query("select count(*) from " ~ ref(table) ~ of_the_run).columns[0][0] | int -%}
+        {%- set known.are_few = table == meta.touched and counted <= 1000 -%}
+        {%- do turns.append(counted // rows + 1) -%}
+    {%- endfor -%}
     {{ return(turns | max) }}
 {%- endmacro %}
 
@@ -59,7 +54,10 @@
     {%- if meta.renews == "batch" -%}  {# those of the batch #}
         {{ in_batch(meta.column) }}
     {%- elif meta.renews == "touched" -%}  {# everything that is known of the touched keys #}
-        ({{ meta.column }}) in (select ({{ meta.column }}) from {{ "temp.keys_in_turn" if meta.at_once else ref(meta.touched) }})
+        ({{ meta.column }}) in (
+            select ({{ meta.column }}) from {{ ref(meta.touched) }}
+            {% if meta.at_once %}where in_turn({{ meta.column.split(", ")[0] }}){% endif %}
+        )
     {%- elif meta.renews == "told" -%}  {# what is told again #}
         {{ meta.column }} in (select {{ meta.column }} from temp.new_rows)
     {%- elif meta.renews == "all" -%}

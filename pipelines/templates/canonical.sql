@@ -2,10 +2,9 @@
 -- << e.entity.meaning >> For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": 100000},
+    meta={"renews": "touched", "column": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": {"touched_<< e.name >>": 100000}},
     tags=["sync_<< e.name >>"],
 ) }}
--- depends_on: {{ ref("touched_<< e.name >>") }}
 <% set key = e.key | join(", ") %>
 
 with
@@ -16,13 +15,13 @@ messages as (
         coalesce(links.key, stg.<< key >>) as << key >>, coalesce(links.by_whom, '') = 'courier' as is_ours
     from {{ ref("stg_<< e.name >>") }} as stg
     left join {{ links("<< e.name >>") }} as links using (system, remote_id)
-    where coalesce(links.key, stg.<< key >>) in (select << key >> from temp.keys_in_turn)
+    where coalesce(links.key, stg.<< key >>) in (select << key >> from {{ ref("touched_<< e.name >>") }} where in_turn(<< e.key[0] >>))
 ),
 <% else %>
 messages as (
     select stg.* replace (cast(stg.order_key as hugeint) as order_key), false as is_ours
     from {{ ref("stg_<< e.name >>") }} as stg
-    semi join temp.keys_in_turn using (<< key >>)
+    where (<< key >>) in (select (<< key >>) from {{ ref("touched_<< e.name >>") }} where in_turn(<< e.key[0] >>))
 ),
 <% endif %>
 
@@ -93,7 +92,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_<< e.name >>") }}
-        where kind in ('decided', 'revoked') and key in (select << key >> from temp.keys_in_turn)
+        where kind in ('decided', 'revoked') and key in (select << key >> from {{ ref("touched_<< e.name >>") }} where in_turn(<< e.key[0] >>))
     )
     where age = 1 and kind = 'decided'
     group by key

@@ -2,16 +2,15 @@
 -- Foreign writes: a system changed a field of << e.name >> that it does not own, after we last knew what it held.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": 100000},
+    meta={"renews": "touched", "column": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": {"touched_<< e.name >>": 100000}},
     tags=["sync_<< e.name >>"],
 ) }}
--- depends_on: {{ ref("touched_<< e.name >>") }}
 <% set key = e.key[0] %>
 
 with deliveries as (
     select key as << key >>, system, max(happened_at) as delivered_at
     from {{ ref("ledger_<< e.name >>") }}
-    where kind in ('delivered', 'held') and key in (select << key >> from temp.keys_in_turn)
+    where kind in ('delivered', 'held') and key in (select << key >> from {{ ref("touched_<< e.name >>") }} where in_turn(<< e.key[0] >>))
     group by key, system
 ),
 
@@ -21,7 +20,7 @@ messages as (
     from {{ ref("stg_<< e.name >>") }} as stg
     left join {{ links("<< e.name >>") }} as links using (system, remote_id)
     left join deliveries on deliveries.<< key >> = coalesce(links.key, stg.<< key >>) and deliveries.system = stg.system
-    where coalesce(links.key, stg.<< key >>) in (select << key >> from temp.keys_in_turn)
+    where coalesce(links.key, stg.<< key >>) in (select << key >> from {{ ref("touched_<< e.name >>") }} where in_turn(<< e.key[0] >>))
         and not is_rejected and (delivered_at is null or stg.received_at >= delivered_at)
 ),
 

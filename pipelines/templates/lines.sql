@@ -2,17 +2,16 @@
 -- << e.entity.meaning >> Its parent's winning message alone decides which exist; one that went has `removed_at`.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "<< e.root_key | join(", ") >>", "touched": "touched_<< e.root.entity >>", "at_once": 100000, "rows_at_once": {"stg_<< e.name >>": 300000}},
+    meta={"renews": "touched", "column": "<< e.root_key | join(", ") >>", "touched": "touched_<< e.root.entity >>", "at_once": {"touched_<< e.root.entity >>": 100000, "stg_<< e.name >>": 300000}},
     tags=["sync_<< e.root.entity >>"],
 ) }}
--- depends_on: {{ ref("touched_<< e.root.entity >>") }}
 <% set key = e.key | join(", ") %>
 <% set parent_key = e.root_key[0] %>
 
 with parents as (
     select << parent_key >>, origin_system, lines_inbox_id, changed_at
     from {{ ref("<< e.root.entity >>") }}
-    where << parent_key >> in (select << parent_key >> from temp.keys_in_turn)
+    where << parent_key >> in (select << parent_key >> from {{ ref("touched_<< e.root.entity >>") }} where in_turn(<< parent_key >>))
 ),
 
 messages as (

@@ -1,22 +1,28 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where two systems disagree about << e.name >>, field by field, with who answers and what to do.
-{{ config(materialized="table", tags=["reconcile_<< e.name >>"]) }}
+{{ config(
+    materialized="renewed",
+    meta={"renews": "anew", "at_once": {"snapshots_<< e.name >>": 1000000}},
+    tags=["reconcile_<< e.name >>"],
+) }}
 <% set key = e.key[0] %>
+<% set held_key = "coalesce(links.key, stg." ~ key ~ ")" if e.key | length == 1 else "stg." ~ key %>
 
 with held as (
-    select stg.*<% if e.key | length == 1 %> exclude (<< key >>), coalesce(links.key, stg.<< key >>) as << key >><% endif %>
+    select stg.* exclude (<< key >>), << held_key >> as << key >>
     from {{ ref("snapshots_<< e.name >>") }} as snapshots
     join {{ ref("stg_<< e.name >>") }} as stg using (inbox_id)
     left join {{ links("<< e.name >>") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+    where in_turn(<< held_key >>)
 <% if e.never_looked_at %>
 
     union all by name
 
     -- Who only ever sends cannot be looked at: what was told is what is held.
-    select stg.*<% if e.key | length == 1 %> exclude (<< key >>), coalesce(links.key, stg.<< key >>) as << key >><% endif %>
+    select stg.* exclude (<< key >>), << held_key >> as << key >>
     from {{ ref("stg_<< e.name >>") }} as stg
     left join {{ links("<< e.name >>") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
-    where stg.system in (<< e.never_looked_at | listed >>)
+    where stg.system in (<< e.never_looked_at | listed >>) and in_turn(<< held_key >>)
     qualify row_number() over (partition by stg.system, stg.remote_id order by stg.order_key desc) = 1 and not stg.is_deletion
 <% endif %>
 ),
@@ -30,7 +36,7 @@ looks as (
 deliveries as (
     select key, system, max(happened_at) as delivered_at
     from {{ ref("ledger_<< e.name >>") }}
-    where kind = 'delivered'
+    where kind = 'delivered' and in_turn(key)
     group by key, system
 ),
 <% if e.outbound %>
@@ -38,7 +44,7 @@ deliveries as (
 holds as (
     select << key >>, flow, max(held_because) as held_because
     from {{ ref("wanted_<< e.name >>") }}
-    where held_because is not null
+    where held_because is not null and in_turn(<< key >>)
     group by << key >>, flow
 ),
 <% endif %>
@@ -52,18 +58,25 @@ holds as (
         << field >>,
 <% endfor %>
     from {{ ref("<< e.name >>") }}
-    where deleted_at is null<% if proof.gone %> and not coalesce(<< proof.gone >>, false)<% endif %>
+    where in_turn(<< key >>) and deleted_at is null<% if proof.gone %> and not coalesce(<< proof.gone >>, false)<% endif %>
 
 <% else %>
+    -- What its newest message says: fields that went along through the grouping would take three times the memory.
     select
-        << key >>, max(received_at) as told_at, count(distinct remote_id) as copies,
+        newest.*,
 <% for field in proof.fields %>
-        arg_max(<< field >>, order_key) as << field >>,
+        stg.<< field >>,
 <% endfor %>
-    from held
-    where system in (<< side.systems | listed >>) and << key >> is not null<% if proof.gone %> and not coalesce(<< proof.gone >>, false)<% endif %>
+    from (
+        select
+            << key >>, max(received_at) as told_at, count(distinct remote_id) as copies,
+            arg_max(inbox_id, order_key) as inbox_id
+        from held
+        where system in (<< side.systems | listed >>) and << key >> is not null<% if proof.gone %> and not coalesce(<< proof.gone >>, false)<% endif %>
 
-    group by << key >>
+        group by << key >>
+    ) as newest
+    join {{ ref("stg_<< e.name >>") }} as stg using (inbox_id)
 <% endif %>
 ),
 <% endfor %>
@@ -99,7 +112,7 @@ holds as (
         select key, max(delivered_at) as at from deliveries where system in (<< proof.destinations | listed >>) group by key
     ) as delivered on delivered.key = coalesce(one.<< key >>, other.<< key >>)
 <% if proof.when or proof.gone %>
-    left join {{ ref("<< e.name >>") }} as records on records.<< key >> = coalesce(one.<< key >>, other.<< key >>)
+    left join {{ ref("<< e.name >>") }} as records on records.<< key >> = coalesce(one.<< key >>, other.<< key >>) and in_turn(records.<< key >>)
 <% set stays = e.entity.exists and e.entity.exists.on_delete in ["cancel", "archive"] and not proof.gone %>
     where case when one.<< key >> is null then << "records.deleted_at is null" if stays else "true" >> else << proof.when_of("records") >> end
 <% endif %>

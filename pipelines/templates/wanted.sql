@@ -2,14 +2,13 @@
 -- What each destination should now hold of << e.name >>: one row per flow, destination and record.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": 50000<% if e.children %>, "rows_at_once": {<% for child in e.children %>"<< child.name >>": 100000<< ", " if not loop.last >><% endfor %>}<% endif %>},
+    meta={"renews": "touched", "column": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": {"touched_<< e.name >>": 50000<% for child in e.children %>, "<< child.name >>": 100000<% endfor %>}},
     tags=["sync_<< e.name >>"],
 ) }}
 <% set key = e.key[0] %>
 
--- depends_on: {{ ref("touched_<< e.name >>") }}
 with records as (
-    select * from {{ ref("<< e.name >>") }} where << key >> in (select << key >> from temp.keys_in_turn)
+    select * from {{ ref("<< e.name >>") }} where << key >> in (select << key >> from {{ ref("touched_<< e.name >>") }} where in_turn(<< e.key[0] >>))
 ),
 
 <% for child in e.children %>

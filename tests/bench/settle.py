@@ -1,10 +1,12 @@
 """How long it takes to judge, settle and want a million messages, a thousand new ones, and to reconcile a million records.
 
 `python -m tests.bench.settle [--messages 1000000]`, on an embedded Postgres, beside bare DuckDB reading the same messages.
-Every message is an order with its lines as Shopify posts it; one in twenty speaks of an order that was told before.
+Every message is an order with its lines as Shopify posts it; one in twenty speaks of an order that was told before. The ERP
+tells ten fields of each sale, and all ten are compared. A step begins with modules and project loaded, as runs do.
 """
 
 import argparse
+import importlib
 import json
 import os
 import resource
@@ -18,8 +20,9 @@ from typing import Any
 
 import psycopg
 
-from pipelines.map_schema import load_map
-from pipelines.models import run_dbt, sync
+from pipelines.codegen import fingerprint, write
+from pipelines.map_schema import IntegrationMap, load_map
+from pipelines.models import PROJECT, manifest, run_dbt, sync
 from resources import lake, settings
 from resources.migrate import migrate
 from resources.postgres import Server
@@ -31,6 +34,8 @@ from tests.fixtures_world import at, line, order
 PIECE = 20_000
 RETOLD = 20  # one message in so many is the second about its order
 DIFFERING = 20  # one ERP sale in so many has another total
+AMOUNTS = ("tax_total", "discount_total", "shipping_total")
+OTHERS = ("number", "prices_include_tax", "email", "city", "country")  # and total and currency, which it tells anyhow
 
 
 def fill(url: str, *, first: int, count: int, erp: bool) -> None:
@@ -55,14 +60,27 @@ def shop_order(number: int, position: int) -> dict[str, Any]:
 def sale(number: int) -> dict[str, Any]:
     total = number % 900 + (1 if number % DIFFERING == 5 else 0)
     told = {"id": number, "number": f"S{number}", "reference": f"SHOP-{number}", "state": "confirmed"}
-    return {**told, "currency": "EUR", "total_amount": f"{total}.50", "write_date": at(20)}
+    told |= {"currency": "EUR", "total_amount": f"{total}.50", "write_date": at(20)}
+    told |= {"tax_total": "3.33", "discount_total": "0.00", "shipping_total": "0.00", "prices_include_tax": True}
+    number_ = f"#{1000 + number}"
+    return told | {"number": number_, "email": f"customer{number}@example.com", "city": "Paris", "country": "FR"}
+
+
+def map_of_ten() -> IntegrationMap:
+    """The map, in which the ERP tells ten fields of each order and the proof compares them."""
+    the_map = load_map()
+    says = the_map.systems["tryton"].streams["sales"].says["orders"]
+    says.fields.update({name: f"payload ->> '$.{name}'" for name in (*AMOUNTS, *OTHERS)})
+    proof = the_map.entities["orders"].reconcile["storefront_and_erp"]
+    proof.fields.update(dict.fromkeys(AMOUNTS, 0.01) | dict.fromkeys(OTHERS, "exact"))
+    return the_map
 
 
 def child(verb: str, url: str, folder: str) -> dict[str, float]:
     """One measured step in a process of its own, as a run is: seconds and peak memory."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.settle", "--step", verb],
-        env={**os.environ, "CONCORD_DATABASE_URL": url, "CONCORD_LAKE": folder},
+        env={**os.environ, "CONCORD_DATABASE_URL": url, "CONCORD_LAKE": f"{folder}/lake", "BENCH_PROJECT": f"{folder}/dbt"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
@@ -74,15 +92,18 @@ def step(verb: str) -> None:
     """Run one step here and print what it took."""
     store = Store(url=settings.database_url())
     lake.prepare(store.url, settings.lake())
-    the_map = load_map()
+    the_map, project = map_of_ten(), Path(os.environ["BENCH_PROJECT"])
+    manifest(project)
+    fingerprint(the_map, "orders")
+    importlib.import_module("pandas")
     built: list[Any] = []
     began = time.perf_counter()
     if verb == "reconcile":
-        built = run_dbt(["run", "--select", "tag:reconcile_orders"])
+        built = run_dbt(["run", "--select", "tag:reconcile_orders"], project)
     elif verb == "bare":
         bare(store.url)
     else:
-        built = sync(verb, store=store, the_map=the_map, run_id="bench", log=lambda _: None).built
+        built = sync(verb, store=store, the_map=the_map, run_id="bench", project=project, log=lambda _: None).built
     seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "peak_mb": peak, **{node.name: node.seconds for node in built}}))
@@ -127,7 +148,9 @@ def main() -> None:
     try:
         url = server.url("bench")
         migrate(url)
-        measure(url, str(folder / "lake"), told.messages)
+        shutil.copytree(PROJECT, folder / "dbt")
+        write(map_of_ten(), folder / "dbt")
+        measure(url, str(folder), told.messages)
     finally:
         server.stop()
         shutil.rmtree(folder)
@@ -154,7 +177,7 @@ def measure(url: str, folder: str, messages: int) -> None:
     heard = child("orders", url, folder)
     snapshot(url)
     proof = child("reconcile", url, folder)
-    with lake.reading(url, folder) as db:
+    with lake.reading(url, f"{folder}/lake") as db:
         kinds = dict(db.execute("select kind, count(*) from reconcile_orders group by kind").fetchall())
     judged = sum(seconds for name, seconds in full.items() if name.startswith("stg_"))
     settled = sum(
@@ -171,8 +194,9 @@ def measure(url: str, folder: str, messages: int) -> None:
         ("1,000 new messages, the whole run", f"{more['seconds']:.1f} s, peak {more['peak_mb']:.0f} MB"),
         (f"{messages:,} ERP messages on top", f"{heard['seconds']:.1f} s, peak {heard['peak_mb']:.0f} MB"),
         (
-            f"reconciled, {messages:,} x {messages:,}",
-            f"{proof.get('reconcile_orders', 0):.1f} s + {proof.get('snapshots_orders', 0):.1f} s of snapshots {kinds}",
+            f"reconciled, {messages:,} x {messages:,}, ten fields",
+            f"{proof.get('reconcile_orders', 0):.1f} s + {proof.get('snapshots_orders', 0):.1f} s of snapshots, "
+            f"peak {proof['peak_mb']:.0f} MB {kinds}",
         ),
     ]
     width = max(len(name) for name, _ in lines)

@@ -2,15 +2,14 @@
 -- One row per SKU in a parcel. Its parent's winning message alone decides which exist; one that went has `removed_at`.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "fulfilment_number", "touched": "touched_fulfilments", "at_once": 100000, "rows_at_once": {"stg_fulfilment_lines": 300000}},
+    meta={"renews": "touched", "column": "fulfilment_number", "touched": "touched_fulfilments", "at_once": {"touched_fulfilments": 100000, "stg_fulfilment_lines": 300000}},
     tags=["sync_fulfilments"],
 ) }}
--- depends_on: {{ ref("touched_fulfilments") }}
 
 with parents as (
     select fulfilment_number, origin_system, lines_inbox_id, changed_at
     from {{ ref("fulfilments") }}
-    where fulfilment_number in (select fulfilment_number from temp.keys_in_turn)
+    where fulfilment_number in (select fulfilment_number from {{ ref("touched_fulfilments") }} where in_turn(fulfilment_number))
 ),
 
 messages as (

@@ -2,10 +2,9 @@
 -- One row per parcel that left, whoever packed it. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "fulfilment_number", "touched": "touched_fulfilments", "at_once": 100000},
+    meta={"renews": "touched", "column": "fulfilment_number", "touched": "touched_fulfilments", "at_once": {"touched_fulfilments": 100000}},
     tags=["sync_fulfilments"],
 ) }}
--- depends_on: {{ ref("touched_fulfilments") }}
 
 with
 messages as (
@@ -14,7 +13,7 @@ messages as (
         coalesce(links.key, stg.fulfilment_number) as fulfilment_number, coalesce(links.by_whom, '') = 'courier' as is_ours
     from {{ ref("stg_fulfilments") }} as stg
     left join {{ links("fulfilments") }} as links using (system, remote_id)
-    where coalesce(links.key, stg.fulfilment_number) in (select fulfilment_number from temp.keys_in_turn)
+    where coalesce(links.key, stg.fulfilment_number) in (select fulfilment_number from {{ ref("touched_fulfilments") }} where in_turn(fulfilment_number))
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -93,7 +92,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_fulfilments") }}
-        where kind in ('decided', 'revoked') and key in (select fulfilment_number from temp.keys_in_turn)
+        where kind in ('decided', 'revoked') and key in (select fulfilment_number from {{ ref("touched_fulfilments") }} where in_turn(fulfilment_number))
     )
     where age = 1 and kind = 'decided'
     group by key

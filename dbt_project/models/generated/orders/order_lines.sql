@@ -2,15 +2,14 @@
 -- One row per line of an order. Its parent's winning message alone decides which exist; one that went has `removed_at`.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": 100000, "rows_at_once": {"stg_order_lines": 300000}},
+    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 100000, "stg_order_lines": 300000}},
     tags=["sync_orders"],
 ) }}
--- depends_on: {{ ref("touched_orders") }}
 
 with parents as (
     select order_number, origin_system, lines_inbox_id, changed_at
     from {{ ref("orders") }}
-    where order_number in (select order_number from temp.keys_in_turn)
+    where order_number in (select order_number from {{ ref("touched_orders") }} where in_turn(order_number))
 ),
 
 messages as (

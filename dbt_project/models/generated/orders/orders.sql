@@ -2,10 +2,9 @@
 -- One row per customer order, whichever channel took it. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": 100000},
+    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 100000}},
     tags=["sync_orders"],
 ) }}
--- depends_on: {{ ref("touched_orders") }}
 
 with
 messages as (
@@ -14,7 +13,7 @@ messages as (
         coalesce(links.key, stg.order_number) as order_number, coalesce(links.by_whom, '') = 'courier' as is_ours
     from {{ ref("stg_orders") }} as stg
     left join {{ links("orders") }} as links using (system, remote_id)
-    where coalesce(links.key, stg.order_number) in (select order_number from temp.keys_in_turn)
+    where coalesce(links.key, stg.order_number) in (select order_number from {{ ref("touched_orders") }} where in_turn(order_number))
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -167,7 +166,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_orders") }}
-        where kind in ('decided', 'revoked') and key in (select order_number from temp.keys_in_turn)
+        where kind in ('decided', 'revoked') and key in (select order_number from {{ ref("touched_orders") }} where in_turn(order_number))
     )
     where age = 1 and kind = 'decided'
     group by key

@@ -2,15 +2,14 @@
 -- Foreign writes: a system changed a field of orders that it does not own, after we last knew what it held.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": 100000},
+    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 100000}},
     tags=["sync_orders"],
 ) }}
--- depends_on: {{ ref("touched_orders") }}
 
 with deliveries as (
     select key as order_number, system, max(happened_at) as delivered_at
     from {{ ref("ledger_orders") }}
-    where kind in ('delivered', 'held') and key in (select order_number from temp.keys_in_turn)
+    where kind in ('delivered', 'held') and key in (select order_number from {{ ref("touched_orders") }} where in_turn(order_number))
     group by key, system
 ),
 
@@ -20,7 +19,7 @@ messages as (
     from {{ ref("stg_orders") }} as stg
     left join {{ links("orders") }} as links using (system, remote_id)
     left join deliveries on deliveries.order_number = coalesce(links.key, stg.order_number) and deliveries.system = stg.system
-    where coalesce(links.key, stg.order_number) in (select order_number from temp.keys_in_turn)
+    where coalesce(links.key, stg.order_number) in (select order_number from {{ ref("touched_orders") }} where in_turn(order_number))
         and not is_rejected and (delivered_at is null or stg.received_at >= delivered_at)
 ),
 

@@ -1,18 +1,25 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where two systems disagree about orders, field by field, with who answers and what to do.
-{{ config(materialized="table", tags=["reconcile_orders"]) }}
+{{ config(
+    materialized="renewed",
+    meta={"renews": "anew", "at_once": {"snapshots_orders": 1000000}},
+    tags=["reconcile_orders"],
+) }}
 
 with held as (
-    select stg.* exclude (order_number), coalesce(links.key, stg.order_number) as order_number    from {{ ref("snapshots_orders") }} as snapshots
+    select stg.* exclude (order_number), coalesce(links.key, stg.order_number) as order_number
+    from {{ ref("snapshots_orders") }} as snapshots
     join {{ ref("stg_orders") }} as stg using (inbox_id)
     left join {{ links("orders") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+    where in_turn(coalesce(links.key, stg.order_number))
 
     union all by name
 
     -- Who only ever sends cannot be looked at: what was told is what is held.
-    select stg.* exclude (order_number), coalesce(links.key, stg.order_number) as order_number    from {{ ref("stg_orders") }} as stg
+    select stg.* exclude (order_number), coalesce(links.key, stg.order_number) as order_number
+    from {{ ref("stg_orders") }} as stg
     left join {{ links("orders") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
-    where stg.system in ('wholesale')
+    where stg.system in ('wholesale') and in_turn(coalesce(links.key, stg.order_number))
     qualify row_number() over (partition by stg.system, stg.remote_id order by stg.order_key desc) = 1 and not stg.is_deletion
 ),
 
@@ -25,34 +32,48 @@ looks as (
 deliveries as (
     select key, system, max(happened_at) as delivered_at
     from {{ ref("ledger_orders") }}
-    where kind = 'delivered'
+    where kind = 'delivered' and in_turn(key)
     group by key, system
 ),
 
 holds as (
     select order_number, flow, max(held_because) as held_because
     from {{ ref("wanted_orders") }}
-    where held_because is not null
+    where held_because is not null and in_turn(order_number)
     group by order_number, flow
 ),
 
 storefront_and_erp_storefront as (
+    -- What its newest message says: fields that went along through the grouping would take three times the memory.
     select
-        order_number, max(received_at) as told_at, count(distinct remote_id) as copies,
-        arg_max(total, order_key) as total,
-        arg_max(currency, order_key) as currency,
-    from held
-    where system in ('shopify', 'wholesale') and order_number is not null and not coalesce(status = 'cancelled', false)
-    group by order_number
+        newest.*,
+        stg.total,
+        stg.currency,
+    from (
+        select
+            order_number, max(received_at) as told_at, count(distinct remote_id) as copies,
+            arg_max(inbox_id, order_key) as inbox_id
+        from held
+        where system in ('shopify', 'wholesale') and order_number is not null and not coalesce(status = 'cancelled', false)
+        group by order_number
+    ) as newest
+    join {{ ref("stg_orders") }} as stg using (inbox_id)
 ),
 storefront_and_erp_erp as (
+    -- What its newest message says: fields that went along through the grouping would take three times the memory.
     select
-        order_number, max(received_at) as told_at, count(distinct remote_id) as copies,
-        arg_max(total, order_key) as total,
-        arg_max(currency, order_key) as currency,
-    from held
-    where system in ('tryton') and order_number is not null and not coalesce(status = 'cancelled', false)
-    group by order_number
+        newest.*,
+        stg.total,
+        stg.currency,
+    from (
+        select
+            order_number, max(received_at) as told_at, count(distinct remote_id) as copies,
+            arg_max(inbox_id, order_key) as inbox_id
+        from held
+        where system in ('tryton') and order_number is not null and not coalesce(status = 'cancelled', false)
+        group by order_number
+    ) as newest
+    join {{ ref("stg_orders") }} as stg using (inbox_id)
 ),
 
 storefront_and_erp_looked as (
@@ -84,7 +105,7 @@ storefront_and_erp as (
     left join (
         select key, max(delivered_at) as at from deliveries where system in ('shopify', 'wholesale', 'tryton') group by key
     ) as delivered on delivered.key = coalesce(one.order_number, other.order_number)
-    left join {{ ref("orders") }} as records on records.order_number = coalesce(one.order_number, other.order_number)
+    left join {{ ref("orders") }} as records on records.order_number = coalesce(one.order_number, other.order_number) and in_turn(records.order_number)
     where case when one.order_number is null then true else records.status in ('paid', 'refunded') end
 )
 

@@ -2,13 +2,12 @@
 -- What each destination should now hold of orders: one row per flow, destination and record.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": 50000, "rows_at_once": {"order_lines": 100000}},
+    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 50000, "order_lines": 100000}},
     tags=["sync_orders"],
 ) }}
 
--- depends_on: {{ ref("touched_orders") }}
 with records as (
-    select * from {{ ref("orders") }} where order_number in (select order_number from temp.keys_in_turn)
+    select * from {{ ref("orders") }} where order_number in (select order_number from {{ ref("touched_orders") }} where in_turn(order_number))
 ),
 
 order_lines as (

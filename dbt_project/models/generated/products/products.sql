@@ -2,10 +2,9 @@
 -- One row per SKU that the ERP sells. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "sku", "touched": "touched_products", "at_once": 100000},
+    meta={"renews": "touched", "column": "sku", "touched": "touched_products", "at_once": {"touched_products": 100000}},
     tags=["sync_products"],
 ) }}
--- depends_on: {{ ref("touched_products") }}
 
 with
 messages as (
@@ -14,7 +13,7 @@ messages as (
         coalesce(links.key, stg.sku) as sku, coalesce(links.by_whom, '') = 'courier' as is_ours
     from {{ ref("stg_products") }} as stg
     left join {{ links("products") }} as links using (system, remote_id)
-    where coalesce(links.key, stg.sku) in (select sku from temp.keys_in_turn)
+    where coalesce(links.key, stg.sku) in (select sku from {{ ref("touched_products") }} where in_turn(sku))
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -101,7 +100,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_products") }}
-        where kind in ('decided', 'revoked') and key in (select sku from temp.keys_in_turn)
+        where kind in ('decided', 'revoked') and key in (select sku from {{ ref("touched_products") }} where in_turn(sku))
     )
     where age = 1 and kind = 'decided'
     group by key

@@ -1,11 +1,17 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where two systems disagree about products, field by field, with who answers and what to do.
-{{ config(materialized="table", tags=["reconcile_products"]) }}
+{{ config(
+    materialized="renewed",
+    meta={"renews": "anew", "at_once": {"snapshots_products": 1000000}},
+    tags=["reconcile_products"],
+) }}
 
 with held as (
-    select stg.* exclude (sku), coalesce(links.key, stg.sku) as sku    from {{ ref("snapshots_products") }} as snapshots
+    select stg.* exclude (sku), coalesce(links.key, stg.sku) as sku
+    from {{ ref("snapshots_products") }} as snapshots
     join {{ ref("stg_products") }} as stg using (inbox_id)
     left join {{ links("products") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+    where in_turn(coalesce(links.key, stg.sku))
 ),
 
 looks as (
@@ -17,23 +23,37 @@ looks as (
 deliveries as (
     select key, system, max(happened_at) as delivered_at
     from {{ ref("ledger_products") }}
-    where kind = 'delivered'
+    where kind = 'delivered' and in_turn(key)
     group by key, system
 ),
 
 erp_and_storefront_erp as (
+    -- What its newest message says: fields that went along through the grouping would take three times the memory.
     select
-        sku, max(received_at) as told_at, count(distinct remote_id) as copies,
-    from held
-    where system in ('tryton') and sku is not null
-    group by sku
+        newest.*,
+    from (
+        select
+            sku, max(received_at) as told_at, count(distinct remote_id) as copies,
+            arg_max(inbox_id, order_key) as inbox_id
+        from held
+        where system in ('tryton') and sku is not null
+        group by sku
+    ) as newest
+    join {{ ref("stg_products") }} as stg using (inbox_id)
 ),
 erp_and_storefront_storefront as (
+    -- What its newest message says: fields that went along through the grouping would take three times the memory.
     select
-        sku, max(received_at) as told_at, count(distinct remote_id) as copies,
-    from held
-    where system in ('shopify', 'wholesale') and sku is not null
-    group by sku
+        newest.*,
+    from (
+        select
+            sku, max(received_at) as told_at, count(distinct remote_id) as copies,
+            arg_max(inbox_id, order_key) as inbox_id
+        from held
+        where system in ('shopify', 'wholesale') and sku is not null
+        group by sku
+    ) as newest
+    join {{ ref("stg_products") }} as stg using (inbox_id)
 ),
 
 erp_and_storefront_looked as (
@@ -60,7 +80,7 @@ erp_and_storefront as (
     left join (
         select key, max(delivered_at) as at from deliveries where system in ('tryton', 'shopify', 'wholesale') group by key
     ) as delivered on delivered.key = coalesce(one.sku, other.sku)
-    left join {{ ref("products") }} as records on records.sku = coalesce(one.sku, other.sku)
+    left join {{ ref("products") }} as records on records.sku = coalesce(one.sku, other.sku) and in_turn(records.sku)
     where case when one.sku is null then true else not coalesce(records.is_service, false) end
 )
 

@@ -1,11 +1,17 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where two systems disagree about sellable, field by field, with who answers and what to do.
-{{ config(materialized="table", tags=["reconcile_sellable"]) }}
+{{ config(
+    materialized="renewed",
+    meta={"renews": "anew", "at_once": {"snapshots_sellable": 1000000}},
+    tags=["reconcile_sellable"],
+) }}
 
 with held as (
-    select stg.* exclude (sku), coalesce(links.key, stg.sku) as sku    from {{ ref("snapshots_sellable") }} as snapshots
+    select stg.* exclude (sku), coalesce(links.key, stg.sku) as sku
+    from {{ ref("snapshots_sellable") }} as snapshots
     join {{ ref("stg_sellable") }} as stg using (inbox_id)
     left join {{ links("sellable") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+    where in_turn(coalesce(links.key, stg.sku))
 ),
 
 looks as (
@@ -17,14 +23,14 @@ looks as (
 deliveries as (
     select key, system, max(happened_at) as delivered_at
     from {{ ref("ledger_sellable") }}
-    where kind = 'delivered'
+    where kind = 'delivered' and in_turn(key)
     group by key, system
 ),
 
 holds as (
     select sku, flow, max(held_because) as held_because
     from {{ ref("wanted_sellable") }}
-    where held_because is not null
+    where held_because is not null and in_turn(sku)
     group by sku, flow
 ),
 
@@ -32,15 +38,22 @@ storefront_shows_what_we_know_us as (
     select sku, cast(last_received_at as timestamptz) as told_at, 1 as copies,
         sellable,
     from {{ ref("sellable") }}
-    where deleted_at is null
+    where in_turn(sku) and deleted_at is null
 ),
 storefront_shows_what_we_know_shopify as (
+    -- What its newest message says: fields that went along through the grouping would take three times the memory.
     select
-        sku, max(received_at) as told_at, count(distinct remote_id) as copies,
-        arg_max(sellable, order_key) as sellable,
-    from held
-    where system in ('shopify') and sku is not null
-    group by sku
+        newest.*,
+        stg.sellable,
+    from (
+        select
+            sku, max(received_at) as told_at, count(distinct remote_id) as copies,
+            arg_max(inbox_id, order_key) as inbox_id
+        from held
+        where system in ('shopify') and sku is not null
+        group by sku
+    ) as newest
+    join {{ ref("stg_sellable") }} as stg using (inbox_id)
 ),
 
 storefront_shows_what_we_know_looked as (

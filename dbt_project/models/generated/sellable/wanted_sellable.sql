@@ -2,13 +2,12 @@
 -- What each destination should now hold of sellable: one row per flow, destination and record.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "sku", "touched": "touched_sellable", "at_once": 50000},
+    meta={"renews": "touched", "column": "sku", "touched": "touched_sellable", "at_once": {"touched_sellable": 50000}},
     tags=["sync_sellable"],
 ) }}
 
--- depends_on: {{ ref("touched_sellable") }}
 with records as (
-    select * from {{ ref("sellable") }} where sku in (select sku from temp.keys_in_turn)
+    select * from {{ ref("sellable") }} where sku in (select sku from {{ ref("touched_sellable") }} where in_turn(sku))
 ),
 
 asked as (
