@@ -49,6 +49,7 @@ def generate(the_map: IntegrationMap) -> dict[Path, str]:
                 render("verdicts.sql", f"{name}_verdicts.sql", facts)
                 render("quarantine.sql", f"{name}_quarantine.sql", facts)
             render("ledger.sql", f"ledger_{name}.sql", facts)
+            render("links.sql", f"links_{name}.sql", facts)
             render("touched.sql", f"touched_{name}.sql", facts)
             if facts.guarded:
                 render("conflicts.sql", f"{name}_conflicts.sql", facts)

@@ -287,6 +287,7 @@ class Facts:
             ]
         models += [
             Model(f"ledger_{name}", f"What couriers and people did with {name}.", self.steward, []),
+            Model(f"links_{name}", f"Which remote record is which of {name}.", self.steward, []),
             Model(f"touched_{name}", f"The {name} that the last run settled.", self.steward, []),
         ]
         if self.guarded:

@@ -178,7 +178,7 @@ def compact(entity: str, *, store: Store, the_map: IntegrationMap) -> list[str]:
 
 def model_names(facts: Facts) -> set[str]:
     """The tables that a settled entity has in the lake."""
-    names = {f"landing_{facts.name}", f"ledger_{facts.name}", f"touched_{facts.name}", facts.name}
+    names = {f"{kind}_{facts.name}" for kind in ("landing", "ledger", "links", "touched")} | {facts.name}
     names |= {child.name for child in facts.children}
     names |= {f"stg_{f.name}" for f in [facts, *facts.children] if f.sources}
     names |= {f"{facts.name}_verdicts"} | ({f"wanted_{facts.name}"} if facts.outbound else set())

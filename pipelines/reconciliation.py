@@ -86,7 +86,7 @@ def count_differences(entity: str, *, store: Store, the_map: IntegrationMap) -> 
         if total > limit:
             kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(wrong.items()))
             sentence = (
-                f"{' and '.join(proof.between)} disagree about {total} {entity} ({kinds}); {proof.steward} answers; "
+                f"{' and '.join(proof.between)} disagree about {entity}: {kinds}; {proof.steward} answers; "
                 f"the rows with their repairs stand in reconcile_{entity}"
             )
             reconciled.over_alarm.append(sentence)

@@ -16,7 +16,7 @@ def _words() -> str:
 
 @cache
 def _macros() -> str:
-    return "\n".join((PROJECT / "macros" / name).read_text(encoding="utf-8") for name in ("resolve.sql", "links.sql"))
+    return (PROJECT / "macros/resolve.sql").read_text(encoding="utf-8")
 
 
 def spell(text: str) -> str:

@@ -10,13 +10,10 @@
     {%- set meta = config.require("meta") -%}
     {%- set table = this.incorporate(type="table") -%}
     {%- set is_new = meta.renews == "anew" or should_full_refresh() or standing(this.identifier) is none -%}
-    {%- set turns = turns_of(meta) -%}
-    {%- for turn in range(turns) -%}
+    {%- for keys_in_turn in turns_of(meta) -%}
         {%- call statement("main") -%}
-            {% if meta.at_once %}
-            create or replace temp macro in_turn(key) as {{ "hash(key) % " ~ turns ~ " = " ~ turn if turns > 1 else "true" }};
-            {% endif %}
-            {% if is_new and turn == 0 %}
+            create or replace temp macro in_turn(key) as {{ keys_in_turn }};
+            {% if is_new and loop.first %}
             create or replace table {{ table }} as
             {{ sql }}
             {% elif is_new %}
@@ -35,18 +32,30 @@
     {{ return({"relations": [table]}) }}
 {% endmaterialization %}
 
-{# In how many turns a table is renewed, each of them by its part of the keys: `meta` says how many rows of which tables fit
-   in memory at once, of the touched keys alone where the run has such. A thousand keys have few enough. #}
+{# The turns in which a table is renewed, each as a condition on its keys: a range, so that what is written together is found
+   together later. `meta` says how many rows of which tables fit in memory at once, of the touched keys alone where the run
+   has such. A thousand keys have few enough. #}
 {% macro turns_of(meta) -%}
-    {%- set turns = [1] -%}
-    {%- set known = namespace(are_few=false) -%}
-    {%- for table, rows in (meta.at_once or {}).items() if not known.are_few -%}
+    {%- set needed = namespace(turns=1, is_known=false) -%}
+    {%- for table, rows in (meta.at_once or {}).items() if not needed.is_known -%}
         {%- set of_the_run = " semi join " ~ ref(meta.touched) ~ " using (" ~ meta.column ~ ")" if meta.touched and meta.touched != table -%}
         {%- set counted = run_query("select count(*) from " ~ ref(table) ~ of_the_run).columns[0][0] | int -%}
-        {%- set known.are_few = table == meta.touched and counted <= 1000 -%}
-        {%- do turns.append(counted // rows + 1) -%}
+        {%- set needed.turns = [needed.turns, counted // rows + 1] | max -%}
+        {%- set needed.is_known = table == meta.touched and counted <= 1000 -%}
     {%- endfor -%}
-    {{ return(turns | max) }}
+    {%- if needed.turns == 1 -%}
+        {{ return(["true"]) }}
+    {%- endif -%}
+    {%- set key = meta.column.split(", ")[0] -%}
+    {%- set sample -%}
+        select unnest(quantile_disc({{ key }}, list_transform(range(1, {{ needed.turns }}), lambda n: n / {{ needed.turns }})))
+        from (select {{ key }} from {{ ref(meta.touched or meta.sampled) }} where {{ key }} is not null using sample 10000 rows)
+    {%- endset -%}
+    {%- set turns, bounds = [], run_query(sample).columns[0].values() | unique | list -%}
+    {%- for bound in bounds -%}
+        {%- do turns.append(("key >= " ~ dbt.string_literal(dbt.escape_single_quotes(bounds[loop.index0 - 1])) ~ " and " if not loop.first else "") ~ "key < " ~ dbt.string_literal(dbt.escape_single_quotes(bound))) -%}
+    {%- endfor -%}
+    {{ return(turns + ["key >= " ~ dbt.string_literal(dbt.escape_single_quotes(bounds[-1]))]) }}
 {%- endmacro %}
 
 {# The rows that a run renews, as `meta` of the model says. #}
@@ -54,12 +63,9 @@
     {%- if meta.renews == "batch" -%}  {# those of the batch #}
         {{ in_batch(meta.column) }}
     {%- elif meta.renews == "touched" -%}  {# everything that is known of the touched keys #}
-        ({{ meta.column }}) in (
-            select ({{ meta.column }}) from {{ ref(meta.touched) }}
-            {% if meta.at_once %}where in_turn({{ meta.column.split(", ")[0] }}){% endif %}
-        )
+        ({{ meta.column }}) in (select ({{ meta.column }}) from {{ ref(meta.touched) }} where in_turn({{ meta.column.split(", ")[0] }}))
     {%- elif meta.renews == "told" -%}  {# what is told again #}
-        {{ meta.column }} in (select {{ meta.column }} from temp.new_rows)
+        ({{ meta.column }}) in (select ({{ meta.column }}) from temp.new_rows)
     {%- elif meta.renews == "all" -%}
         true
     {%- endif -%}

@@ -11,17 +11,15 @@ with
 <% if e.key | length == 1 %>
 messages as (
     select
-        stg.* exclude (<< key >>) replace (cast(stg.order_key as hugeint) as order_key),  -- compared twice as fast
-        coalesce(links.key, stg.<< key >>) as << key >>, coalesce(links.by_whom, '') = 'courier' as is_ours
-    from {{ ref("stg_<< e.name >>") }} as stg
-    left join {{ links("<< e.name >>") }} as links using (system, remote_id)
-    where coalesce(links.key, stg.<< key >>) in (select << key >> from {{ ref("touched_<< e.name >>") }} where in_turn(<< e.key[0] >>))
+        * exclude (by_whom) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
+        coalesce(by_whom, '') = 'courier' as is_ours
+    from {{ told_of("<< e.name >>", "<< key >>") }}
 ),
 <% else %>
 messages as (
     select stg.* replace (cast(stg.order_key as hugeint) as order_key), false as is_ours
     from {{ ref("stg_<< e.name >>") }} as stg
-    where (<< key >>) in (select (<< key >>) from {{ ref("touched_<< e.name >>") }} where in_turn(<< e.key[0] >>))
+    semi join {{ turn_of("<< e.name >>", "<< key >>") }} as touched using (<< key >>)
 ),
 <% endif %>
 
@@ -92,7 +90,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_<< e.name >>") }}
-        where kind in ('decided', 'revoked') and key in (select << key >> from {{ ref("touched_<< e.name >>") }} where in_turn(<< e.key[0] >>))
+        where kind in ('decided', 'revoked') and key in {{ turn_of("<< e.name >>", "<< key >>") }}
     )
     where age = 1 and kind = 'decided'
     group by key

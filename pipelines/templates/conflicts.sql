@@ -10,18 +10,16 @@
 with deliveries as (
     select key as << key >>, system, max(happened_at) as delivered_at
     from {{ ref("ledger_<< e.name >>") }}
-    where kind in ('delivered', 'held') and key in (select << key >> from {{ ref("touched_<< e.name >>") }} where in_turn(<< e.key[0] >>))
+    where kind in ('delivered', 'held') and key in {{ turn_of("<< e.name >>", "<< key >>") }}
     group by key, system
 ),
 
 -- What each system said since it last took a delivery: the first of it shows how it keeps what it took.
 messages as (
-    select stg.* exclude (<< key >>), coalesce(links.key, stg.<< key >>) as << key >>
-    from {{ ref("stg_<< e.name >>") }} as stg
-    left join {{ links("<< e.name >>") }} as links using (system, remote_id)
-    left join deliveries on deliveries.<< key >> = coalesce(links.key, stg.<< key >>) and deliveries.system = stg.system
-    where coalesce(links.key, stg.<< key >>) in (select << key >> from {{ ref("touched_<< e.name >>") }} where in_turn(<< e.key[0] >>))
-        and not is_rejected and (delivered_at is null or stg.received_at >= delivered_at)
+    select told.*
+    from {{ told_of("<< e.name >>", "<< key >>") }} as told
+    left join deliveries using (<< key >>, system)
+    where not is_rejected and (delivered_at is null or received_at >= delivered_at)
 ),
 
 heard as (
@@ -42,6 +40,7 @@ ours as (
 <% for field, system, answer in e.guarded %>
     select << key >>, '<< system >>' as system, '<< field >>' as field, cast(<< field >> as varchar) as our_value
     from {{ ref("<< e.name >>") }}
+    where << key >> in (select << key >> from heard)
     << "union all" if not loop.last >>
 <% endfor %>
 )

@@ -3,7 +3,7 @@ with messages as (
     select
         stg.*, << "coalesce(links.by_whom, '') = 'courier'" if e.key | length == 1 else "false" >> as is_ours
     from stg_<< e.name >> as stg
-    left join {{ links(<< e.name | tojson >>) }} as links using (system, remote_id)
+    left join links_<< e.name >> as links using (system, remote_id)
     where << "coalesce(links.key, stg." ~ e.key[0] ~ ")" if e.key | length == 1 else "concat_ws('|', stg." ~ e.key | join(", stg.") ~ ")" >> = $key
 ),
 

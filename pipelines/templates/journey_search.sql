@@ -3,7 +3,7 @@ select distinct found.key
 from (
     select stg.*, << "coalesce(links.key, stg." ~ e.key[0] ~ ")" if e.key | length == 1 else "concat_ws('|', stg." ~ e.key | join(", stg.") ~ ")" >> as key
     from stg_<< e.name >> as stg
-    left join {{ links(<< e.name | tojson >>) }} as links using (system, remote_id)
+    left join links_<< e.name >> as links using (system, remote_id)
 ) as found
 where found.key is not null and (
     found.key = $name or found.remote_id = $name

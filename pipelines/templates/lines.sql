@@ -11,19 +11,18 @@
 with parents as (
     select << parent_key >>, origin_system, lines_inbox_id, changed_at
     from {{ ref("<< e.root.entity >>") }}
-    where << parent_key >> in (select << parent_key >> from {{ ref("touched_<< e.root.entity >>") }} where in_turn(<< parent_key >>))
+    where << parent_key >> in {{ turn_of("<< e.root.entity >>", "<< parent_key >>") }}
 ),
 
 messages as (
     select
-        lines.* exclude (<< parent_key >>), parents.<< parent_key >>, parents.origin_system,
-        cast(parent_messages.order_key as hugeint) as order_key, parent_messages.is_rejected, parent_messages.occurred_at,
+        lines.* replace (told.<< parent_key >> as << parent_key >>), parents.origin_system,
+        cast(told.order_key as hugeint) as order_key, told.is_rejected, told.occurred_at,
         lines.inbox_id = parents.lines_inbox_id as is_current
-    from {{ ref("stg_<< e.name >>") }} as lines
-    join {{ ref("stg_<< e.root.entity >>") }} as parent_messages using (inbox_id)
-    left join {{ links("<< e.root.entity >>") }} as links on links.system = parent_messages.system and links.remote_id = parent_messages.remote_id
-    join parents on parents.<< parent_key >> = coalesce(links.key, lines.<< parent_key >>)
-    where not parent_messages.is_rejected
+    from {{ told_of("<< e.root.entity >>", "<< parent_key >>") }} as told
+    join parents using (<< parent_key >>)
+    join {{ ref("stg_<< e.name >>") }} as lines using (inbox_id)
+    where not told.is_rejected
 ),
 
 settled as (

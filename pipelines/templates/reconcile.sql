@@ -2,7 +2,7 @@
 -- Where two systems disagree about << e.name >>, field by field, with who answers and what to do.
 {{ config(
     materialized="renewed",
-    meta={"renews": "anew", "at_once": {"snapshots_<< e.name >>": 1000000}},
+    meta={"renews": "anew", "column": "<< e.key[0] >>", "sampled": "stg_<< e.name >>", "at_once": {"snapshots_<< e.name >>": 1000000}},
     tags=["reconcile_<< e.name >>"],
 ) }}
 <% set key = e.key[0] %>
@@ -12,7 +12,7 @@ with held as (
     select stg.* exclude (<< key >>), << held_key >> as << key >>
     from {{ ref("snapshots_<< e.name >>") }} as snapshots
     join {{ ref("stg_<< e.name >>") }} as stg using (inbox_id)
-    left join {{ links("<< e.name >>") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+    left join {{ ref("links_<< e.name >>") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
     where in_turn(<< held_key >>)
 <% if e.never_looked_at %>
 
@@ -21,7 +21,7 @@ with held as (
     -- Who only ever sends cannot be looked at: what was told is what is held.
     select stg.* exclude (<< key >>), << held_key >> as << key >>
     from {{ ref("stg_<< e.name >>") }} as stg
-    left join {{ links("<< e.name >>") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+    left join {{ ref("links_<< e.name >>") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
     where stg.system in (<< e.never_looked_at | listed >>) and in_turn(<< held_key >>)
     qualify row_number() over (partition by stg.system, stg.remote_id order by stg.order_key desc) = 1 and not stg.is_deletion
 <% endif %>

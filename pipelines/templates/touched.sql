@@ -10,7 +10,7 @@ with said as (
 <% if e.key | length == 1 %>
     select coalesce(links.key, stg.<< key >>) as << key >>
     from {{ ref("stg_<< e.name >>") }} as stg
-    left join {{ links("<< e.name >>") }} as links using (system, remote_id)
+    left join {{ ref("links_<< e.name >>") }} as links using (system, remote_id)
 <% else %>
     select << key >> from {{ ref("stg_<< e.name >>") }}
 <% endif %>

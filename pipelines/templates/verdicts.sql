@@ -3,29 +3,39 @@
 {{ config(materialized="renewed", meta={"renews": "told", "column": "inbox_id"}, tags=["sync_<< e.name >>"]) }}
 <% set key = e.key | join(", ") %>
 
-with messages as (
-    select stg.inbox_id, stg.system, stg.stream, stg.received_at, len(stg.reasons) > 0 as is_quarantined, stg.reasons,
-<% for column in e.key %>
-        << "coalesce(links.key, stg." ~ column ~ ")" if e.key | length == 1 else "stg." ~ column >> as << column >>,
-<% endfor %>
-        << "stg.system in (" ~ (e.owning_systems | listed) ~ ")" if e.owning_systems else "false" >> as may_own
-    from {{ ref("stg_<< e.name >>") }} as stg
 <% if e.key | length == 1 %>
-    left join {{ links("<< e.name >>") }} as links using (system, remote_id)
-    where {{ in_batch("inbox_id") }} or coalesce(links.key, stg.<< key >>) in (select << key >> from {{ ref("touched_<< e.name >>") }})
-<% else %>
-    where {{ in_batch("inbox_id") }} or (<< key >>) in (select (<< key >>) from {{ ref("touched_<< e.name >>") }})
-<% endif %>
-)
-<% if e.entity.model %>
+with told as (
+    select * exclude (by_whom) from {{ told_of("<< e.name >>", "<< key >>") }}
 
+    union all by name
+
+    -- Of the batch, what names no record that is settled.
+    select stg.* replace (coalesce(links.key, stg.<< key >>) as << key >>)
+    from {{ ref("stg_<< e.name >>") }} as stg
+    left join {{ ref("links_<< e.name >>") }} as links using (system, remote_id)
+    where {{ in_batch("inbox_id") }}
+        and coalesce(coalesce(links.key, stg.<< key >>) not in (select << key >> from {{ ref("touched_<< e.name >>") }}), true)
+),
+<% else %>
+with told as (
+    select * from {{ ref("stg_<< e.name >>") }}
+    where {{ in_batch("inbox_id") }} or (<< key >>) in (select (<< key >>) from {{ ref("touched_<< e.name >>") }})
+),
+<% endif %>
+
+messages as (
+    select
+        inbox_id, system, stream, received_at, len(reasons) > 0 as is_quarantined, reasons, << key >>,
+        << "system in (" ~ (e.owning_systems | listed) ~ ")" if e.owning_systems else "false" >> as may_own
+    from told
+)<< "," if not e.entity.model >>
+
+<% if e.entity.model %>
 select
     inbox_id, system, stream, received_at, concat_ws('|', << e.key | join(", ") >>) as key,
     if(is_quarantined, 'quarantined', 'ignored') as verdict
 from messages
 <% else %>
-,
-
 winners as (
     select distinct unnest(winners) as inbox_id
     from {{ ref("<< e.name >>") }}

@@ -8,7 +8,7 @@
 <% set key = e.key[0] %>
 
 with records as (
-    select * from {{ ref("<< e.name >>") }} where << key >> in (select << key >> from {{ ref("touched_<< e.name >>") }} where in_turn(<< e.key[0] >>))
+    select * from {{ ref("<< e.name >>") }} where << key >> in {{ turn_of("<< e.name >>", "<< key >>") }}
 ),
 
 <% for child in e.children %>
@@ -42,7 +42,8 @@ asked as (
 
 links as (
     select key as << key >>, system, max(remote_id) as remote_id
-    from {{ links("<< e.name >>") }}
+    from {{ ref("links_<< e.name >>") }}
+    where key in (select << key >> from records)
     group by key, system
 ),
 

@@ -9,19 +9,18 @@
 with parents as (
     select fulfilment_number, origin_system, lines_inbox_id, changed_at
     from {{ ref("fulfilments") }}
-    where fulfilment_number in (select fulfilment_number from {{ ref("touched_fulfilments") }} where in_turn(fulfilment_number))
+    where fulfilment_number in {{ turn_of("fulfilments", "fulfilment_number") }}
 ),
 
 messages as (
     select
-        lines.* exclude (fulfilment_number), parents.fulfilment_number, parents.origin_system,
-        cast(parent_messages.order_key as hugeint) as order_key, parent_messages.is_rejected, parent_messages.occurred_at,
+        lines.* replace (told.fulfilment_number as fulfilment_number), parents.origin_system,
+        cast(told.order_key as hugeint) as order_key, told.is_rejected, told.occurred_at,
         lines.inbox_id = parents.lines_inbox_id as is_current
-    from {{ ref("stg_fulfilment_lines") }} as lines
-    join {{ ref("stg_fulfilments") }} as parent_messages using (inbox_id)
-    left join {{ links("fulfilments") }} as links on links.system = parent_messages.system and links.remote_id = parent_messages.remote_id
-    join parents on parents.fulfilment_number = coalesce(links.key, lines.fulfilment_number)
-    where not parent_messages.is_rejected
+    from {{ told_of("fulfilments", "fulfilment_number") }} as told
+    join parents using (fulfilment_number)
+    join {{ ref("stg_fulfilment_lines") }} as lines using (inbox_id)
+    where not told.is_rejected
 ),
 
 settled as (

@@ -9,11 +9,9 @@
 with
 messages as (
     select
-        stg.* exclude (fulfilment_number) replace (cast(stg.order_key as hugeint) as order_key),  -- compared twice as fast
-        coalesce(links.key, stg.fulfilment_number) as fulfilment_number, coalesce(links.by_whom, '') = 'courier' as is_ours
-    from {{ ref("stg_fulfilments") }} as stg
-    left join {{ links("fulfilments") }} as links using (system, remote_id)
-    where coalesce(links.key, stg.fulfilment_number) in (select fulfilment_number from {{ ref("touched_fulfilments") }} where in_turn(fulfilment_number))
+        * exclude (by_whom) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
+        coalesce(by_whom, '') = 'courier' as is_ours
+    from {{ told_of("fulfilments", "fulfilment_number") }}
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -92,7 +90,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_fulfilments") }}
-        where kind in ('decided', 'revoked') and key in (select fulfilment_number from {{ ref("touched_fulfilments") }} where in_turn(fulfilment_number))
+        where kind in ('decided', 'revoked') and key in {{ turn_of("fulfilments", "fulfilment_number") }}
     )
     where age = 1 and kind = 'decided'
     group by key

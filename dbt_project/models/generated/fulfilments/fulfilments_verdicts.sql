@@ -2,15 +2,25 @@
 -- The books: one verdict per message about fulfilments, the first that matches.
 {{ config(materialized="renewed", meta={"renews": "told", "column": "inbox_id"}, tags=["sync_fulfilments"]) }}
 
-with messages as (
-    select stg.inbox_id, stg.system, stg.stream, stg.received_at, len(stg.reasons) > 0 as is_quarantined, stg.reasons,
-        coalesce(links.key, stg.fulfilment_number) as fulfilment_number,
-        stg.system in ('warehouse', 'tryton') as may_own
+with told as (
+    select * exclude (by_whom) from {{ told_of("fulfilments", "fulfilment_number") }}
+
+    union all by name
+
+    -- Of the batch, what names no record that is settled.
+    select stg.* replace (coalesce(links.key, stg.fulfilment_number) as fulfilment_number)
     from {{ ref("stg_fulfilments") }} as stg
-    left join {{ links("fulfilments") }} as links using (system, remote_id)
-    where {{ in_batch("inbox_id") }} or coalesce(links.key, stg.fulfilment_number) in (select fulfilment_number from {{ ref("touched_fulfilments") }})
-)
-,
+    left join {{ ref("links_fulfilments") }} as links using (system, remote_id)
+    where {{ in_batch("inbox_id") }}
+        and coalesce(coalesce(links.key, stg.fulfilment_number) not in (select fulfilment_number from {{ ref("touched_fulfilments") }}), true)
+),
+
+messages as (
+    select
+        inbox_id, system, stream, received_at, len(reasons) > 0 as is_quarantined, reasons, fulfilment_number,
+        system in ('warehouse', 'tryton') as may_own
+    from told
+),
 
 winners as (
     select distinct unnest(winners) as inbox_id

@@ -5,7 +5,7 @@
 with said as (
     select coalesce(links.key, stg.fulfilment_number) as fulfilment_number
     from {{ ref("stg_fulfilments") }} as stg
-    left join {{ links("fulfilments") }} as links using (system, remote_id)
+    left join {{ ref("links_fulfilments") }} as links using (system, remote_id)
     where {{ in_batch("inbox_id") }}
 )
 

@@ -7,7 +7,7 @@
 ) }}
 
 with records as (
-    select * from {{ ref("fulfilments") }} where fulfilment_number in (select fulfilment_number from {{ ref("touched_fulfilments") }} where in_turn(fulfilment_number))
+    select * from {{ ref("fulfilments") }} where fulfilment_number in {{ turn_of("fulfilments", "fulfilment_number") }}
 ),
 
 fulfilment_lines as (
@@ -36,7 +36,8 @@ asked as (
 
 links as (
     select key as fulfilment_number, system, max(remote_id) as remote_id
-    from {{ links("fulfilments") }}
+    from {{ ref("links_fulfilments") }}
+    where key in (select fulfilment_number from records)
     group by key, system
 ),
 

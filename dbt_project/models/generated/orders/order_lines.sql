@@ -9,19 +9,18 @@
 with parents as (
     select order_number, origin_system, lines_inbox_id, changed_at
     from {{ ref("orders") }}
-    where order_number in (select order_number from {{ ref("touched_orders") }} where in_turn(order_number))
+    where order_number in {{ turn_of("orders", "order_number") }}
 ),
 
 messages as (
     select
-        lines.* exclude (order_number), parents.order_number, parents.origin_system,
-        cast(parent_messages.order_key as hugeint) as order_key, parent_messages.is_rejected, parent_messages.occurred_at,
+        lines.* replace (told.order_number as order_number), parents.origin_system,
+        cast(told.order_key as hugeint) as order_key, told.is_rejected, told.occurred_at,
         lines.inbox_id = parents.lines_inbox_id as is_current
-    from {{ ref("stg_order_lines") }} as lines
-    join {{ ref("stg_orders") }} as parent_messages using (inbox_id)
-    left join {{ links("orders") }} as links on links.system = parent_messages.system and links.remote_id = parent_messages.remote_id
-    join parents on parents.order_number = coalesce(links.key, lines.order_number)
-    where not parent_messages.is_rejected
+    from {{ told_of("orders", "order_number") }} as told
+    join parents using (order_number)
+    join {{ ref("stg_order_lines") }} as lines using (inbox_id)
+    where not told.is_rejected
 ),
 
 settled as (

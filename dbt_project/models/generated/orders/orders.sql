@@ -9,11 +9,9 @@
 with
 messages as (
     select
-        stg.* exclude (order_number) replace (cast(stg.order_key as hugeint) as order_key),  -- compared twice as fast
-        coalesce(links.key, stg.order_number) as order_number, coalesce(links.by_whom, '') = 'courier' as is_ours
-    from {{ ref("stg_orders") }} as stg
-    left join {{ links("orders") }} as links using (system, remote_id)
-    where coalesce(links.key, stg.order_number) in (select order_number from {{ ref("touched_orders") }} where in_turn(order_number))
+        * exclude (by_whom) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
+        coalesce(by_whom, '') = 'courier' as is_ours
+    from {{ told_of("orders", "order_number") }}
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -166,7 +164,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_orders") }}
-        where kind in ('decided', 'revoked') and key in (select order_number from {{ ref("touched_orders") }} where in_turn(order_number))
+        where kind in ('decided', 'revoked') and key in {{ turn_of("orders", "order_number") }}
     )
     where age = 1 and kind = 'decided'
     group by key

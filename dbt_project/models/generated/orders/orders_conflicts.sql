@@ -9,18 +9,16 @@
 with deliveries as (
     select key as order_number, system, max(happened_at) as delivered_at
     from {{ ref("ledger_orders") }}
-    where kind in ('delivered', 'held') and key in (select order_number from {{ ref("touched_orders") }} where in_turn(order_number))
+    where kind in ('delivered', 'held') and key in {{ turn_of("orders", "order_number") }}
     group by key, system
 ),
 
 -- What each system said since it last took a delivery: the first of it shows how it keeps what it took.
 messages as (
-    select stg.* exclude (order_number), coalesce(links.key, stg.order_number) as order_number
-    from {{ ref("stg_orders") }} as stg
-    left join {{ links("orders") }} as links using (system, remote_id)
-    left join deliveries on deliveries.order_number = coalesce(links.key, stg.order_number) and deliveries.system = stg.system
-    where coalesce(links.key, stg.order_number) in (select order_number from {{ ref("touched_orders") }} where in_turn(order_number))
-        and not is_rejected and (delivered_at is null or stg.received_at >= delivered_at)
+    select told.*
+    from {{ told_of("orders", "order_number") }} as told
+    left join deliveries using (order_number, system)
+    where not is_rejected and (delivered_at is null or received_at >= delivered_at)
 ),
 
 heard as (
@@ -47,9 +45,11 @@ heard as (
 ours as (
     select order_number, 'tryton' as system, 'currency' as field, cast(currency as varchar) as our_value
     from {{ ref("orders") }}
+    where order_number in (select order_number from heard)
     union all
     select order_number, 'tryton' as system, 'total' as field, cast(total as varchar) as our_value
     from {{ ref("orders") }}
+    where order_number in (select order_number from heard)
     
 )
 

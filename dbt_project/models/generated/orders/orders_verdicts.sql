@@ -2,15 +2,25 @@
 -- The books: one verdict per message about orders, the first that matches.
 {{ config(materialized="renewed", meta={"renews": "told", "column": "inbox_id"}, tags=["sync_orders"]) }}
 
-with messages as (
-    select stg.inbox_id, stg.system, stg.stream, stg.received_at, len(stg.reasons) > 0 as is_quarantined, stg.reasons,
-        coalesce(links.key, stg.order_number) as order_number,
-        stg.system in ('shopify', 'wholesale', 'tryton') as may_own
+with told as (
+    select * exclude (by_whom) from {{ told_of("orders", "order_number") }}
+
+    union all by name
+
+    -- Of the batch, what names no record that is settled.
+    select stg.* replace (coalesce(links.key, stg.order_number) as order_number)
     from {{ ref("stg_orders") }} as stg
-    left join {{ links("orders") }} as links using (system, remote_id)
-    where {{ in_batch("inbox_id") }} or coalesce(links.key, stg.order_number) in (select order_number from {{ ref("touched_orders") }})
-)
-,
+    left join {{ ref("links_orders") }} as links using (system, remote_id)
+    where {{ in_batch("inbox_id") }}
+        and coalesce(coalesce(links.key, stg.order_number) not in (select order_number from {{ ref("touched_orders") }}), true)
+),
+
+messages as (
+    select
+        inbox_id, system, stream, received_at, len(reasons) > 0 as is_quarantined, reasons, order_number,
+        system in ('shopify', 'wholesale', 'tryton') as may_own
+    from told
+),
 
 winners as (
     select distinct unnest(winners) as inbox_id

@@ -2,7 +2,7 @@
 -- Where two systems disagree about orders, field by field, with who answers and what to do.
 {{ config(
     materialized="renewed",
-    meta={"renews": "anew", "at_once": {"snapshots_orders": 1000000}},
+    meta={"renews": "anew", "column": "order_number", "sampled": "stg_orders", "at_once": {"snapshots_orders": 1000000}},
     tags=["reconcile_orders"],
 ) }}
 
@@ -10,7 +10,7 @@ with held as (
     select stg.* exclude (order_number), coalesce(links.key, stg.order_number) as order_number
     from {{ ref("snapshots_orders") }} as snapshots
     join {{ ref("stg_orders") }} as stg using (inbox_id)
-    left join {{ links("orders") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+    left join {{ ref("links_orders") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
     where in_turn(coalesce(links.key, stg.order_number))
 
     union all by name
@@ -18,7 +18,7 @@ with held as (
     -- Who only ever sends cannot be looked at: what was told is what is held.
     select stg.* exclude (order_number), coalesce(links.key, stg.order_number) as order_number
     from {{ ref("stg_orders") }} as stg
-    left join {{ links("orders") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+    left join {{ ref("links_orders") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
     where stg.system in ('wholesale') and in_turn(coalesce(links.key, stg.order_number))
     qualify row_number() over (partition by stg.system, stg.remote_id order by stg.order_key desc) = 1 and not stg.is_deletion
 ),

@@ -5,7 +5,7 @@
 with said as (
     select coalesce(links.key, stg.order_number) as order_number
     from {{ ref("stg_orders") }} as stg
-    left join {{ links("orders") }} as links using (system, remote_id)
+    left join {{ ref("links_orders") }} as links using (system, remote_id)
     where {{ in_batch("inbox_id") }}
 )
 

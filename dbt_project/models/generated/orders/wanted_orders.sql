@@ -7,7 +7,7 @@
 ) }}
 
 with records as (
-    select * from {{ ref("orders") }} where order_number in (select order_number from {{ ref("touched_orders") }} where in_turn(order_number))
+    select * from {{ ref("orders") }} where order_number in {{ turn_of("orders", "order_number") }}
 ),
 
 order_lines as (
@@ -41,7 +41,8 @@ asked as (
 
 links as (
     select key as order_number, system, max(remote_id) as remote_id
-    from {{ links("orders") }}
+    from {{ ref("links_orders") }}
+    where key in (select order_number from records)
     group by key, system
 ),
 

@@ -9,11 +9,9 @@
 with
 messages as (
     select
-        stg.* exclude (sku) replace (cast(stg.order_key as hugeint) as order_key),  -- compared twice as fast
-        coalesce(links.key, stg.sku) as sku, coalesce(links.by_whom, '') = 'courier' as is_ours
-    from {{ ref("stg_products") }} as stg
-    left join {{ links("products") }} as links using (system, remote_id)
-    where coalesce(links.key, stg.sku) in (select sku from {{ ref("touched_products") }} where in_turn(sku))
+        * exclude (by_whom) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
+        coalesce(by_whom, '') = 'courier' as is_ours
+    from {{ told_of("products", "sku") }}
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -100,7 +98,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_products") }}
-        where kind in ('decided', 'revoked') and key in (select sku from {{ ref("touched_products") }} where in_turn(sku))
+        where kind in ('decided', 'revoked') and key in {{ turn_of("products", "sku") }}
     )
     where age = 1 and kind = 'decided'
     group by key

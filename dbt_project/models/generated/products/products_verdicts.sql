@@ -2,15 +2,25 @@
 -- The books: one verdict per message about products, the first that matches.
 {{ config(materialized="renewed", meta={"renews": "told", "column": "inbox_id"}, tags=["sync_products"]) }}
 
-with messages as (
-    select stg.inbox_id, stg.system, stg.stream, stg.received_at, len(stg.reasons) > 0 as is_quarantined, stg.reasons,
-        coalesce(links.key, stg.sku) as sku,
-        stg.system in ('tryton', 'shopify') as may_own
+with told as (
+    select * exclude (by_whom) from {{ told_of("products", "sku") }}
+
+    union all by name
+
+    -- Of the batch, what names no record that is settled.
+    select stg.* replace (coalesce(links.key, stg.sku) as sku)
     from {{ ref("stg_products") }} as stg
-    left join {{ links("products") }} as links using (system, remote_id)
-    where {{ in_batch("inbox_id") }} or coalesce(links.key, stg.sku) in (select sku from {{ ref("touched_products") }})
-)
-,
+    left join {{ ref("links_products") }} as links using (system, remote_id)
+    where {{ in_batch("inbox_id") }}
+        and coalesce(coalesce(links.key, stg.sku) not in (select sku from {{ ref("touched_products") }}), true)
+),
+
+messages as (
+    select
+        inbox_id, system, stream, received_at, len(reasons) > 0 as is_quarantined, reasons, sku,
+        system in ('tryton', 'shopify') as may_own
+    from told
+),
 
 winners as (
     select distinct unnest(winners) as inbox_id

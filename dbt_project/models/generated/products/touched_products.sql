@@ -5,7 +5,7 @@
 with said as (
     select coalesce(links.key, stg.sku) as sku
     from {{ ref("stg_products") }} as stg
-    left join {{ links("products") }} as links using (system, remote_id)
+    left join {{ ref("links_products") }} as links using (system, remote_id)
     where {{ in_batch("inbox_id") }}
 )
 

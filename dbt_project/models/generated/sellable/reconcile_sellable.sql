@@ -2,7 +2,7 @@
 -- Where two systems disagree about sellable, field by field, with who answers and what to do.
 {{ config(
     materialized="renewed",
-    meta={"renews": "anew", "at_once": {"snapshots_sellable": 1000000}},
+    meta={"renews": "anew", "column": "sku", "sampled": "stg_sellable", "at_once": {"snapshots_sellable": 1000000}},
     tags=["reconcile_sellable"],
 ) }}
 
@@ -10,7 +10,7 @@ with held as (
     select stg.* exclude (sku), coalesce(links.key, stg.sku) as sku
     from {{ ref("snapshots_sellable") }} as snapshots
     join {{ ref("stg_sellable") }} as stg using (inbox_id)
-    left join {{ links("sellable") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
+    left join {{ ref("links_sellable") }} as links on links.system = stg.system and links.remote_id = stg.remote_id
     where in_turn(coalesce(links.key, stg.sku))
 ),
 

@@ -7,7 +7,7 @@
 ) }}
 
 with records as (
-    select * from {{ ref("sellable") }} where sku in (select sku from {{ ref("touched_sellable") }} where in_turn(sku))
+    select * from {{ ref("sellable") }} where sku in {{ turn_of("sellable", "sku") }}
 ),
 
 asked as (
@@ -21,7 +21,8 @@ asked as (
 
 links as (
     select key as sku, system, max(remote_id) as remote_id
-    from {{ links("sellable") }}
+    from {{ ref("links_sellable") }}
+    where key in (select sku from records)
     group by key, system
 ),
 

@@ -10,7 +10,7 @@ with
 messages as (
     select stg.* replace (cast(stg.order_key as hugeint) as order_key), false as is_ours
     from {{ ref("stg_stock") }} as stg
-    where (sku, location) in (select (sku, location) from {{ ref("touched_stock") }} where in_turn(sku))
+    semi join {{ turn_of("stock", "sku, location") }} as touched using (sku, location)
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.

@@ -2,15 +2,17 @@
 -- The books: one verdict per message about stock, the first that matches.
 {{ config(materialized="renewed", meta={"renews": "told", "column": "inbox_id"}, tags=["sync_stock"]) }}
 
-with messages as (
-    select stg.inbox_id, stg.system, stg.stream, stg.received_at, len(stg.reasons) > 0 as is_quarantined, stg.reasons,
-        stg.sku as sku,
-        stg.location as location,
-        stg.system in ('tryton', 'warehouse') as may_own
-    from {{ ref("stg_stock") }} as stg
+with told as (
+    select * from {{ ref("stg_stock") }}
     where {{ in_batch("inbox_id") }} or (sku, location) in (select (sku, location) from {{ ref("touched_stock") }})
-)
-,
+),
+
+messages as (
+    select
+        inbox_id, system, stream, received_at, len(reasons) > 0 as is_quarantined, reasons, sku, location,
+        system in ('tryton', 'warehouse') as may_own
+    from told
+),
 
 winners as (
     select distinct unnest(winners) as inbox_id

@@ -1,14 +1,24 @@
-{# Which remote record is which of ours: the newest word on each. #}
-{% macro links(entity) -%}
-(
-        select
-            system, remote_id,
-            arg_max_null(if(kind = 'linked', key, null), ledger_id) as key,
-            arg_max(by_whom, ledger_id) as by_whom
-        from {{ ref("ledger_" ~ entity) }}
-        where kind in ('linked', 'unlinked')
-        group by system, remote_id
+{# What was told about the touched records of this turn, under the key that each has now: its own, or the one it is linked to.
+   Two halves, each with a plain condition on a key, so that most of a long history is not even read. #}
+{% macro told_of(entity, key) -%}
+    (
+        select stg.*, links.by_whom
+        from {{ ref("stg_" ~ entity) }} as stg
+        left join {{ ref("links_" ~ entity) }} as links using (system, remote_id)
+        where stg.{{ key }} in {{ turn_of(entity, key) }} and links.key is null
+
+        union all by name
+
+        select stg.* replace (links.key as {{ key }}), links.by_whom
+        from {{ ref("stg_" ~ entity) }} as stg
+        join {{ ref("links_" ~ entity) }} as links using (system, remote_id)
+        where links.key in {{ turn_of(entity, key) }}
     )
+{%- endmacro %}
+
+{# The touched keys that are settled in this turn. #}
+{% macro turn_of(entity, key) -%}
+    (select {{ key }} from {{ ref("touched_" ~ entity) }} where in_turn({{ key.split(", ")[0] }}))
 {%- endmacro %}
 
 {# Records of a complete snapshot that the two newest do not mention; none while too many vanish at once,
