@@ -17,7 +17,7 @@ REF = re.compile(r'\bref\("(\w+)"\)')
 TAG = re.compile(r'\btags=\["(\w+)"')
 VIEW = re.compile(r'\bmaterialized="view"')
 MEANING = re.compile(r"^-- (?!generated from)(.+)$", re.MULTILINE)
-INNER = ("touched_", "ledger_")  # how a sync keeps track of itself: no step on the path of the data
+INNER = ("touched_", "ledger_", "links_")  # how a sync keeps track of itself: no step on the path of the data
 
 STANDARD_COLUMNS = {
     "verdicts": {

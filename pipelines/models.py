@@ -241,7 +241,9 @@ def _wanted(
     going_live = {
         name: out for name, out in facts.outbound.items() if name not in delivered and out.flow.write == "absolute"
     }
-    held = f"select system, {key} from stg_{entity} where not is_rejected and list_contains($takers, system)"
+    # In a table of its own: the lake's counts forget nothing that was deleted, and would make a plan for all ever touched.
+    db.execute(f"create or replace temp table touched as select {key} from touched_{entity}")
+    held = f"select system, {key} from stg_{entity} semi join touched using ({key}) where not is_rejected and list_contains($takers, system)"
     return db.execute(  # `sql` would hold the whole result
         f"""
         select
@@ -249,7 +251,7 @@ def _wanted(
             list_contains($going_live, flow) and (system, {key}) in ({held}) as already_held,
             caused_by_inbox_id, received_at, deliver
         from wanted_{entity}
-        where {key} in (select {key} from touched_{entity}) and system is not null
+        where {key} in (select {key} from touched) and system is not null
         """,
         {"going_live": [*going_live], "takers": [taker for out in going_live.values() for taker in out.takers]},
     ).to_arrow_reader(PIECE)

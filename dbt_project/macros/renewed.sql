@@ -5,14 +5,21 @@
 {%- endmacro %}
 
 {# A table in which a run's share is taken out and written anew, in one transaction: a run that was killed and repeated
-   leaves the same rows. #}
+   leaves the same rows. The touched keys of a turn stand in a table of their own, `keys_in_turn`: the lake's counts forget
+   nothing that was deleted, and a plan for a million touched keys is a bad plan for ten. #}
 {% materialization renewed, adapter="duckdb" %}
     {%- set meta = config.require("meta") -%}
     {%- set table = this.incorporate(type="table") -%}
     {%- set is_new = meta.renews == "anew" or should_full_refresh() or standing(this.identifier) is none -%}
-    {%- for keys_in_turn in turns_of(meta) -%}
+    {%- for turn in turns_of(meta) -%}
         {%- call statement("main") -%}
-            create or replace temp macro in_turn(key) as {{ keys_in_turn }};
+            {% if meta.key %}
+            create or replace temp macro in_turn(key) as {{ turn }};
+            {% endif %}
+            {% if meta.touched %}
+            create or replace temp table keys_in_turn as
+            select {{ meta.key }} from {{ ref(meta.touched) }} where in_turn({{ meta.key.split(", ")[0] }});
+            {% endif %}
             {% if is_new and loop.first %}
             create or replace table {{ table }} as
             {{ sql }}
@@ -38,7 +45,7 @@
 {% macro turns_of(meta) -%}
     {%- set needed = namespace(turns=1, is_known=false) -%}
     {%- for table, rows in (meta.at_once or {}).items() if not needed.is_known -%}
-        {%- set of_the_run = " semi join " ~ ref(meta.touched) ~ " using (" ~ meta.column ~ ")" if meta.touched and meta.touched != table -%}
+        {%- set of_the_run = " semi join " ~ ref(meta.touched) ~ " using (" ~ meta.key ~ ")" if meta.touched and meta.touched != table -%}
         {%- set counted = run_query("select count(*) from " ~ ref(table) ~ of_the_run).columns[0][0] | int -%}
         {%- set needed.turns = [needed.turns, counted // rows + 1] | max -%}
         {%- set needed.is_known = table == meta.touched and counted <= 1000 -%}
@@ -46,16 +53,20 @@
     {%- if needed.turns == 1 -%}
         {{ return(["true"]) }}
     {%- endif -%}
-    {%- set key = meta.column.split(", ")[0] -%}
-    {%- set sample -%}
-        select unnest(quantile_disc({{ key }}, list_transform(range(1, {{ needed.turns }}), lambda n: n / {{ needed.turns }})))
-        from (select {{ key }} from {{ ref(meta.touched or meta.sampled) }} where {{ key }} is not null using sample 10000 rows)
+    {%- set quantiles -%}
+        select distinct unnest(quantile_disc(key, list_transform(range(1, {{ needed.turns }}), lambda n: n / {{ needed.turns }}))) as bound
+        from (select {{ meta.key.split(", ")[0] }} as key from {{ ref(meta.touched or meta.sampled) }} using sample 10000 rows)
+        order by bound
     {%- endset -%}
-    {%- set turns, bounds = [], run_query(sample).columns[0].values() | unique | list -%}
-    {%- for bound in bounds -%}
-        {%- do turns.append(("key >= " ~ dbt.string_literal(dbt.escape_single_quotes(bounds[loop.index0 - 1])) ~ " and " if not loop.first else "") ~ "key < " ~ dbt.string_literal(dbt.escape_single_quotes(bound))) -%}
+    {%- set bounds = [] -%}
+    {%- for bound in run_query(quantiles).columns[0].values() -%}
+        {%- do bounds.append(dbt.string_literal(dbt.escape_single_quotes(bound))) -%}
     {%- endfor -%}
-    {{ return(turns + ["key >= " ~ dbt.string_literal(dbt.escape_single_quotes(bounds[-1]))]) }}
+    {%- set turns = ["key < " ~ bounds[0]] -%}
+    {%- for bound in bounds[1:] -%}
+        {%- do turns.append("key >= " ~ bounds[loop.index0] ~ " and key < " ~ bound) -%}
+    {%- endfor -%}
+    {{ return(turns + ["key >= " ~ bounds[-1]]) }}
 {%- endmacro %}
 
 {# The rows that a run renews, as `meta` of the model says. #}
@@ -63,7 +74,7 @@
     {%- if meta.renews == "batch" -%}  {# those of the batch #}
         {{ in_batch(meta.column) }}
     {%- elif meta.renews == "touched" -%}  {# everything that is known of the touched keys #}
-        ({{ meta.column }}) in (select ({{ meta.column }}) from {{ ref(meta.touched) }} where in_turn({{ meta.column.split(", ")[0] }}))
+        ({{ meta.key }}) in (select ({{ meta.key }}) from temp.keys_in_turn)
     {%- elif meta.renews == "told" -%}  {# what is told again #}
         ({{ meta.column }}) in (select ({{ meta.column }}) from temp.new_rows)
     {%- elif meta.renews == "all" -%}

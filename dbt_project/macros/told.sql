@@ -1,24 +1,19 @@
 {# What was told about the touched records of this turn, under the key that each has now: its own, or the one it is linked to.
    Two halves, each with a plain condition on a key, so that most of a long history is not even read. #}
-{% macro told_of(entity, key) -%}
+{% macro told_of(stg, links, key) -%}
     (
         select stg.*, links.by_whom
-        from {{ ref("stg_" ~ entity) }} as stg
-        left join {{ ref("links_" ~ entity) }} as links using (system, remote_id)
-        where stg.{{ key }} in {{ turn_of(entity, key) }} and links.key is null
+        from {{ stg }} as stg
+        left join {{ links }} as links using (system, remote_id)
+        where stg.{{ key }} in (select {{ key }} from temp.keys_in_turn) and links.key is null
 
         union all by name
 
         select stg.* replace (links.key as {{ key }}), links.by_whom
-        from {{ ref("stg_" ~ entity) }} as stg
-        join {{ ref("links_" ~ entity) }} as links using (system, remote_id)
-        where links.key in {{ turn_of(entity, key) }}
+        from {{ stg }} as stg
+        join {{ links }} as links using (system, remote_id)
+        where links.key in (select {{ key }} from temp.keys_in_turn)
     )
-{%- endmacro %}
-
-{# The touched keys that are settled in this turn. #}
-{% macro turn_of(entity, key) -%}
-    (select {{ key }} from {{ ref("touched_" ~ entity) }} where in_turn({{ key.split(", ")[0] }}))
 {%- endmacro %}
 
 {# Records of a complete snapshot that the two newest do not mention; none while too many vanish at once,

@@ -2,9 +2,10 @@
 -- << e.entity.meaning >> For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": {"touched_<< e.name >>": 100000}},
+    meta={"renews": "touched", "key": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": {"touched_<< e.name >>": 100000}},
     tags=["sync_<< e.name >>"],
 ) }}
+-- depends_on: {{ ref("touched_<< e.name >>") }}
 <% set key = e.key | join(", ") %>
 
 with
@@ -13,13 +14,13 @@ messages as (
     select
         * exclude (by_whom) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
-    from {{ told_of("<< e.name >>", "<< key >>") }}
+    from {{ told_of(ref("stg_<< e.name >>"), ref("links_<< e.name >>"), key="<< key >>") }}
 ),
 <% else %>
 messages as (
     select stg.* replace (cast(stg.order_key as hugeint) as order_key), false as is_ours
     from {{ ref("stg_<< e.name >>") }} as stg
-    semi join {{ turn_of("<< e.name >>", "<< key >>") }} as touched using (<< key >>)
+    semi join temp.keys_in_turn using (<< key >>)
 ),
 <% endif %>
 
@@ -90,7 +91,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_<< e.name >>") }}
-        where kind in ('decided', 'revoked') and key in {{ turn_of("<< e.name >>", "<< key >>") }}
+        where kind in ('decided', 'revoked') and key in (select << key >> from temp.keys_in_turn)
     )
     where age = 1 and kind = 'decided'
     group by key

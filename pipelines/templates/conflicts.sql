@@ -2,22 +2,23 @@
 -- Foreign writes: a system changed a field of << e.name >> that it does not own, after we last knew what it held.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": {"touched_<< e.name >>": 100000}},
+    meta={"renews": "touched", "key": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": {"touched_<< e.name >>": 100000}},
     tags=["sync_<< e.name >>"],
 ) }}
+-- depends_on: {{ ref("touched_<< e.name >>") }}
 <% set key = e.key[0] %>
 
 with deliveries as (
     select key as << key >>, system, max(happened_at) as delivered_at
     from {{ ref("ledger_<< e.name >>") }}
-    where kind in ('delivered', 'held') and key in {{ turn_of("<< e.name >>", "<< key >>") }}
+    where kind in ('delivered', 'held') and key in (select << key >> from temp.keys_in_turn)
     group by key, system
 ),
 
 -- What each system said since it last took a delivery: the first of it shows how it keeps what it took.
 messages as (
     select told.*
-    from {{ told_of("<< e.name >>", "<< key >>") }} as told
+    from {{ told_of(ref("stg_<< e.name >>"), ref("links_<< e.name >>"), key="<< key >>") }} as told
     left join deliveries using (<< key >>, system)
     where not is_rejected and (delivered_at is null or received_at >= delivered_at)
 ),

@@ -2,7 +2,7 @@
 -- Where two systems disagree about << e.name >>, field by field, with who answers and what to do.
 {{ config(
     materialized="renewed",
-    meta={"renews": "anew", "column": "<< e.key[0] >>", "sampled": "stg_<< e.name >>", "at_once": {"snapshots_<< e.name >>": 1000000}},
+    meta={"renews": "anew", "key": "<< e.key[0] >>", "sampled": "stg_<< e.name >>", "at_once": {"snapshots_<< e.name >>": 1000000}},
     tags=["reconcile_<< e.name >>"],
 ) }}
 <% set key = e.key[0] %>

@@ -1,11 +1,16 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about << e.name >>, the first that matches.
-{{ config(materialized="renewed", meta={"renews": "told", "column": "inbox_id"}, tags=["sync_<< e.name >>"]) }}
+{{ config(
+    materialized="renewed",
+    meta={"renews": "told", "column": "inbox_id", "key": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>"},
+    tags=["sync_<< e.name >>"],
+) }}
+-- depends_on: {{ ref("touched_<< e.name >>") }}
 <% set key = e.key | join(", ") %>
 
 <% if e.key | length == 1 %>
 with told as (
-    select * exclude (by_whom) from {{ told_of("<< e.name >>", "<< key >>") }}
+    select * exclude (by_whom) from {{ told_of(ref("stg_<< e.name >>"), ref("links_<< e.name >>"), key="<< key >>") }}
 
     union all by name
 
@@ -14,12 +19,12 @@ with told as (
     from {{ ref("stg_<< e.name >>") }} as stg
     left join {{ ref("links_<< e.name >>") }} as links using (system, remote_id)
     where {{ in_batch("inbox_id") }}
-        and coalesce(coalesce(links.key, stg.<< key >>) not in (select << key >> from {{ ref("touched_<< e.name >>") }}), true)
+        and coalesce(coalesce(links.key, stg.<< key >>) not in (select << key >> from temp.keys_in_turn), true)
 ),
 <% else %>
 with told as (
     select * from {{ ref("stg_<< e.name >>") }}
-    where {{ in_batch("inbox_id") }} or (<< key >>) in (select (<< key >>) from {{ ref("touched_<< e.name >>") }})
+    where {{ in_batch("inbox_id") }} or (<< key >>) in (select (<< key >>) from temp.keys_in_turn)
 ),
 <% endif %>
 
@@ -36,11 +41,13 @@ select
     if(is_quarantined, 'quarantined', 'ignored') as verdict
 from messages
 <% else %>
-winners as (
-    select distinct unnest(winners) as inbox_id
+records as (
+    select << key >>, winners
     from {{ ref("<< e.name >>") }}
-    semi join {{ ref("touched_<< e.name >>") }} using (<< key >>)
+    semi join temp.keys_in_turn using (<< key >>)
 ),
+
+winners as (select distinct unnest(winners) as inbox_id from records),
 
 -- Records that wait for another to be known.
 waiting as (
@@ -63,6 +70,6 @@ select
         else 'ignored'
     end as verdict
 from messages
-left join {{ ref("<< e.name >>") }} as records using (<< key >>)
+left join records using (<< key >>)
 left join winners on winners.inbox_id = messages.inbox_id
 <% endif %>

@@ -2,13 +2,14 @@
 -- What each destination should now hold of << e.name >>: one row per flow, destination and record.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": {"touched_<< e.name >>": 50000<% for child in e.children %>, "<< child.name >>": 100000<% endfor %>}},
+    meta={"renews": "touched", "key": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": {"touched_<< e.name >>": 50000<% for child in e.children %>, "<< child.name >>": 100000<% endfor %>}},
     tags=["sync_<< e.name >>"],
 ) }}
+-- depends_on: {{ ref("touched_<< e.name >>") }}
 <% set key = e.key[0] %>
 
 with records as (
-    select * from {{ ref("<< e.name >>") }} where << key >> in {{ turn_of("<< e.name >>", "<< key >>") }}
+    select * from {{ ref("<< e.name >>") }} where << key >> in (select << key >> from temp.keys_in_turn)
 ),
 
 <% for child in e.children %>

@@ -195,8 +195,7 @@ def measure(url: str, folder: str, messages: int) -> None:
         (f"{messages:,} ERP messages on top", f"{heard['seconds']:.1f} s, peak {heard['peak_mb']:.0f} MB"),
         (
             f"reconciled, {messages:,} x {messages:,}, ten fields",
-            f"{proof.get('reconcile_orders', 0):.1f} s + {proof.get('snapshots_orders', 0):.1f} s of snapshots, "
-            f"peak {proof['peak_mb']:.0f} MB {kinds}",
+            f"{proof['reconcile_orders']:.1f} + {proof['snapshots_orders']:.1f} s, peak {proof['peak_mb']:.0f} MB {kinds}",
         ),
     ]
     width = max(len(name) for name, _ in lines)

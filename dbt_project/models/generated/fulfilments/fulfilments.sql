@@ -2,16 +2,17 @@
 -- One row per parcel that left, whoever packed it. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "fulfilment_number", "touched": "touched_fulfilments", "at_once": {"touched_fulfilments": 100000}},
+    meta={"renews": "touched", "key": "fulfilment_number", "touched": "touched_fulfilments", "at_once": {"touched_fulfilments": 100000}},
     tags=["sync_fulfilments"],
 ) }}
+-- depends_on: {{ ref("touched_fulfilments") }}
 
 with
 messages as (
     select
         * exclude (by_whom) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
-    from {{ told_of("fulfilments", "fulfilment_number") }}
+    from {{ told_of(ref("stg_fulfilments"), ref("links_fulfilments"), key="fulfilment_number") }}
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -90,7 +91,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_fulfilments") }}
-        where kind in ('decided', 'revoked') and key in {{ turn_of("fulfilments", "fulfilment_number") }}
+        where kind in ('decided', 'revoked') and key in (select fulfilment_number from temp.keys_in_turn)
     )
     where age = 1 and kind = 'decided'
     group by key

@@ -1,9 +1,14 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about fulfilments, the first that matches.
-{{ config(materialized="renewed", meta={"renews": "told", "column": "inbox_id"}, tags=["sync_fulfilments"]) }}
+{{ config(
+    materialized="renewed",
+    meta={"renews": "told", "column": "inbox_id", "key": "fulfilment_number", "touched": "touched_fulfilments"},
+    tags=["sync_fulfilments"],
+) }}
+-- depends_on: {{ ref("touched_fulfilments") }}
 
 with told as (
-    select * exclude (by_whom) from {{ told_of("fulfilments", "fulfilment_number") }}
+    select * exclude (by_whom) from {{ told_of(ref("stg_fulfilments"), ref("links_fulfilments"), key="fulfilment_number") }}
 
     union all by name
 
@@ -12,7 +17,7 @@ with told as (
     from {{ ref("stg_fulfilments") }} as stg
     left join {{ ref("links_fulfilments") }} as links using (system, remote_id)
     where {{ in_batch("inbox_id") }}
-        and coalesce(coalesce(links.key, stg.fulfilment_number) not in (select fulfilment_number from {{ ref("touched_fulfilments") }}), true)
+        and coalesce(coalesce(links.key, stg.fulfilment_number) not in (select fulfilment_number from temp.keys_in_turn), true)
 ),
 
 messages as (
@@ -22,11 +27,13 @@ messages as (
     from told
 ),
 
-winners as (
-    select distinct unnest(winners) as inbox_id
+records as (
+    select fulfilment_number, winners
     from {{ ref("fulfilments") }}
-    semi join {{ ref("touched_fulfilments") }} using (fulfilment_number)
+    semi join temp.keys_in_turn using (fulfilment_number)
 ),
+
+winners as (select distinct unnest(winners) as inbox_id from records),
 
 -- Records that wait for another to be known.
 waiting as (
@@ -46,5 +53,5 @@ select
         else 'ignored'
     end as verdict
 from messages
-left join {{ ref("fulfilments") }} as records using (fulfilment_number)
+left join records using (fulfilment_number)
 left join winners on winners.inbox_id = messages.inbox_id

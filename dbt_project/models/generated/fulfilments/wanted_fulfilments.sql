@@ -2,12 +2,13 @@
 -- What each destination should now hold of fulfilments: one row per flow, destination and record.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "fulfilment_number", "touched": "touched_fulfilments", "at_once": {"touched_fulfilments": 50000, "fulfilment_lines": 100000}},
+    meta={"renews": "touched", "key": "fulfilment_number", "touched": "touched_fulfilments", "at_once": {"touched_fulfilments": 50000, "fulfilment_lines": 100000}},
     tags=["sync_fulfilments"],
 ) }}
+-- depends_on: {{ ref("touched_fulfilments") }}
 
 with records as (
-    select * from {{ ref("fulfilments") }} where fulfilment_number in {{ turn_of("fulfilments", "fulfilment_number") }}
+    select * from {{ ref("fulfilments") }} where fulfilment_number in (select fulfilment_number from temp.keys_in_turn)
 ),
 
 fulfilment_lines as (

@@ -2,14 +2,15 @@
 -- One row per line of an order. Its parent's winning message alone decides which exist; one that went has `removed_at`.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 100000, "stg_order_lines": 300000}},
+    meta={"renews": "touched", "key": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 100000, "stg_order_lines": 300000}},
     tags=["sync_orders"],
 ) }}
+-- depends_on: {{ ref("touched_orders") }}
 
 with parents as (
     select order_number, origin_system, lines_inbox_id, changed_at
     from {{ ref("orders") }}
-    where order_number in {{ turn_of("orders", "order_number") }}
+    where order_number in (select order_number from temp.keys_in_turn)
 ),
 
 messages as (
@@ -17,7 +18,7 @@ messages as (
         lines.* replace (told.order_number as order_number), parents.origin_system,
         cast(told.order_key as hugeint) as order_key, told.is_rejected, told.occurred_at,
         lines.inbox_id = parents.lines_inbox_id as is_current
-    from {{ told_of("orders", "order_number") }} as told
+    from {{ told_of(ref("stg_orders"), ref("links_orders"), key="order_number") }} as told
     join parents using (order_number)
     join {{ ref("stg_order_lines") }} as lines using (inbox_id)
     where not told.is_rejected

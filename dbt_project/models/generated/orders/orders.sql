@@ -2,16 +2,17 @@
 -- One row per customer order, whichever channel took it. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 100000}},
+    meta={"renews": "touched", "key": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 100000}},
     tags=["sync_orders"],
 ) }}
+-- depends_on: {{ ref("touched_orders") }}
 
 with
 messages as (
     select
         * exclude (by_whom) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
-    from {{ told_of("orders", "order_number") }}
+    from {{ told_of(ref("stg_orders"), ref("links_orders"), key="order_number") }}
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -164,7 +165,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_orders") }}
-        where kind in ('decided', 'revoked') and key in {{ turn_of("orders", "order_number") }}
+        where kind in ('decided', 'revoked') and key in (select order_number from temp.keys_in_turn)
     )
     where age = 1 and kind = 'decided'
     group by key

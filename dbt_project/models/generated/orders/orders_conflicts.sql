@@ -2,21 +2,22 @@
 -- Foreign writes: a system changed a field of orders that it does not own, after we last knew what it held.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 100000}},
+    meta={"renews": "touched", "key": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 100000}},
     tags=["sync_orders"],
 ) }}
+-- depends_on: {{ ref("touched_orders") }}
 
 with deliveries as (
     select key as order_number, system, max(happened_at) as delivered_at
     from {{ ref("ledger_orders") }}
-    where kind in ('delivered', 'held') and key in {{ turn_of("orders", "order_number") }}
+    where kind in ('delivered', 'held') and key in (select order_number from temp.keys_in_turn)
     group by key, system
 ),
 
 -- What each system said since it last took a delivery: the first of it shows how it keeps what it took.
 messages as (
     select told.*
-    from {{ told_of("orders", "order_number") }} as told
+    from {{ told_of(ref("stg_orders"), ref("links_orders"), key="order_number") }} as told
     left join deliveries using (order_number, system)
     where not is_rejected and (delivered_at is null or received_at >= delivered_at)
 ),

@@ -1,9 +1,14 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about orders, the first that matches.
-{{ config(materialized="renewed", meta={"renews": "told", "column": "inbox_id"}, tags=["sync_orders"]) }}
+{{ config(
+    materialized="renewed",
+    meta={"renews": "told", "column": "inbox_id", "key": "order_number", "touched": "touched_orders"},
+    tags=["sync_orders"],
+) }}
+-- depends_on: {{ ref("touched_orders") }}
 
 with told as (
-    select * exclude (by_whom) from {{ told_of("orders", "order_number") }}
+    select * exclude (by_whom) from {{ told_of(ref("stg_orders"), ref("links_orders"), key="order_number") }}
 
     union all by name
 
@@ -12,7 +17,7 @@ with told as (
     from {{ ref("stg_orders") }} as stg
     left join {{ ref("links_orders") }} as links using (system, remote_id)
     where {{ in_batch("inbox_id") }}
-        and coalesce(coalesce(links.key, stg.order_number) not in (select order_number from {{ ref("touched_orders") }}), true)
+        and coalesce(coalesce(links.key, stg.order_number) not in (select order_number from temp.keys_in_turn), true)
 ),
 
 messages as (
@@ -22,11 +27,13 @@ messages as (
     from told
 ),
 
-winners as (
-    select distinct unnest(winners) as inbox_id
+records as (
+    select order_number, winners
     from {{ ref("orders") }}
-    semi join {{ ref("touched_orders") }} using (order_number)
+    semi join temp.keys_in_turn using (order_number)
 ),
+
+winners as (select distinct unnest(winners) as inbox_id from records),
 
 -- Records that wait for another to be known.
 waiting as (
@@ -46,5 +53,5 @@ select
         else 'ignored'
     end as verdict
 from messages
-left join {{ ref("orders") }} as records using (order_number)
+left join records using (order_number)
 left join winners on winners.inbox_id = messages.inbox_id

@@ -2,7 +2,7 @@
 -- Where two systems disagree about orders, field by field, with who answers and what to do.
 {{ config(
     materialized="renewed",
-    meta={"renews": "anew", "column": "order_number", "sampled": "stg_orders", "at_once": {"snapshots_orders": 1000000}},
+    meta={"renews": "anew", "key": "order_number", "sampled": "stg_orders", "at_once": {"snapshots_orders": 1000000}},
     tags=["reconcile_orders"],
 ) }}
 

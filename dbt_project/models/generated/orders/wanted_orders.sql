@@ -2,12 +2,13 @@
 -- What each destination should now hold of orders: one row per flow, destination and record.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 50000, "order_lines": 100000}},
+    meta={"renews": "touched", "key": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 50000, "order_lines": 100000}},
     tags=["sync_orders"],
 ) }}
+-- depends_on: {{ ref("touched_orders") }}
 
 with records as (
-    select * from {{ ref("orders") }} where order_number in {{ turn_of("orders", "order_number") }}
+    select * from {{ ref("orders") }} where order_number in (select order_number from temp.keys_in_turn)
 ),
 
 order_lines as (

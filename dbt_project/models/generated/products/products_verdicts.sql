@@ -1,9 +1,14 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about products, the first that matches.
-{{ config(materialized="renewed", meta={"renews": "told", "column": "inbox_id"}, tags=["sync_products"]) }}
+{{ config(
+    materialized="renewed",
+    meta={"renews": "told", "column": "inbox_id", "key": "sku", "touched": "touched_products"},
+    tags=["sync_products"],
+) }}
+-- depends_on: {{ ref("touched_products") }}
 
 with told as (
-    select * exclude (by_whom) from {{ told_of("products", "sku") }}
+    select * exclude (by_whom) from {{ told_of(ref("stg_products"), ref("links_products"), key="sku") }}
 
     union all by name
 
@@ -12,7 +17,7 @@ with told as (
     from {{ ref("stg_products") }} as stg
     left join {{ ref("links_products") }} as links using (system, remote_id)
     where {{ in_batch("inbox_id") }}
-        and coalesce(coalesce(links.key, stg.sku) not in (select sku from {{ ref("touched_products") }}), true)
+        and coalesce(coalesce(links.key, stg.sku) not in (select sku from temp.keys_in_turn), true)
 ),
 
 messages as (
@@ -22,11 +27,13 @@ messages as (
     from told
 ),
 
-winners as (
-    select distinct unnest(winners) as inbox_id
+records as (
+    select sku, winners
     from {{ ref("products") }}
-    semi join {{ ref("touched_products") }} using (sku)
+    semi join temp.keys_in_turn using (sku)
 ),
+
+winners as (select distinct unnest(winners) as inbox_id from records),
 
 -- Records that wait for another to be known.
 waiting as (
@@ -45,5 +52,5 @@ select
         else 'ignored'
     end as verdict
 from messages
-left join {{ ref("products") }} as records using (sku)
+left join records using (sku)
 left join winners on winners.inbox_id = messages.inbox_id

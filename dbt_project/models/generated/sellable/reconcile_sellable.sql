@@ -2,7 +2,7 @@
 -- Where two systems disagree about sellable, field by field, with who answers and what to do.
 {{ config(
     materialized="renewed",
-    meta={"renews": "anew", "column": "sku", "sampled": "stg_sellable", "at_once": {"snapshots_sellable": 1000000}},
+    meta={"renews": "anew", "key": "sku", "sampled": "stg_sellable", "at_once": {"snapshots_sellable": 1000000}},
     tags=["reconcile_sellable"],
 ) }}
 

@@ -1,9 +1,14 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about sellable, the first that matches.
-{{ config(materialized="renewed", meta={"renews": "told", "column": "inbox_id"}, tags=["sync_sellable"]) }}
+{{ config(
+    materialized="renewed",
+    meta={"renews": "told", "column": "inbox_id", "key": "sku", "touched": "touched_sellable"},
+    tags=["sync_sellable"],
+) }}
+-- depends_on: {{ ref("touched_sellable") }}
 
 with told as (
-    select * exclude (by_whom) from {{ told_of("sellable", "sku") }}
+    select * exclude (by_whom) from {{ told_of(ref("stg_sellable"), ref("links_sellable"), key="sku") }}
 
     union all by name
 
@@ -12,7 +17,7 @@ with told as (
     from {{ ref("stg_sellable") }} as stg
     left join {{ ref("links_sellable") }} as links using (system, remote_id)
     where {{ in_batch("inbox_id") }}
-        and coalesce(coalesce(links.key, stg.sku) not in (select sku from {{ ref("touched_sellable") }}), true)
+        and coalesce(coalesce(links.key, stg.sku) not in (select sku from temp.keys_in_turn), true)
 ),
 
 messages as (

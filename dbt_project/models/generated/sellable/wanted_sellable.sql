@@ -2,12 +2,13 @@
 -- What each destination should now hold of sellable: one row per flow, destination and record.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "sku", "touched": "touched_sellable", "at_once": {"touched_sellable": 50000}},
+    meta={"renews": "touched", "key": "sku", "touched": "touched_sellable", "at_once": {"touched_sellable": 50000}},
     tags=["sync_sellable"],
 ) }}
+-- depends_on: {{ ref("touched_sellable") }}
 
 with records as (
-    select * from {{ ref("sellable") }} where sku in {{ turn_of("sellable", "sku") }}
+    select * from {{ ref("sellable") }} where sku in (select sku from temp.keys_in_turn)
 ),
 
 asked as (

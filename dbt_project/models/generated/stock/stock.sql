@@ -2,15 +2,16 @@
 -- One row per SKU and location, as the location's own system counted it. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "column": "sku, location", "touched": "touched_stock", "at_once": {"touched_stock": 100000}},
+    meta={"renews": "touched", "key": "sku, location", "touched": "touched_stock", "at_once": {"touched_stock": 100000}},
     tags=["sync_stock"],
 ) }}
+-- depends_on: {{ ref("touched_stock") }}
 
 with
 messages as (
     select stg.* replace (cast(stg.order_key as hugeint) as order_key), false as is_ours
     from {{ ref("stg_stock") }} as stg
-    semi join {{ turn_of("stock", "sku, location") }} as touched using (sku, location)
+    semi join temp.keys_in_turn using (sku, location)
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.

@@ -1,10 +1,15 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about stock, the first that matches.
-{{ config(materialized="renewed", meta={"renews": "told", "column": "inbox_id"}, tags=["sync_stock"]) }}
+{{ config(
+    materialized="renewed",
+    meta={"renews": "told", "column": "inbox_id", "key": "sku, location", "touched": "touched_stock"},
+    tags=["sync_stock"],
+) }}
+-- depends_on: {{ ref("touched_stock") }}
 
 with told as (
     select * from {{ ref("stg_stock") }}
-    where {{ in_batch("inbox_id") }} or (sku, location) in (select (sku, location) from {{ ref("touched_stock") }})
+    where {{ in_batch("inbox_id") }} or (sku, location) in (select (sku, location) from temp.keys_in_turn)
 ),
 
 messages as (
@@ -14,11 +19,13 @@ messages as (
     from told
 ),
 
-winners as (
-    select distinct unnest(winners) as inbox_id
+records as (
+    select sku, location, winners
     from {{ ref("stock") }}
-    semi join {{ ref("touched_stock") }} using (sku, location)
+    semi join temp.keys_in_turn using (sku, location)
 ),
+
+winners as (select distinct unnest(winners) as inbox_id from records),
 
 -- Records that wait for another to be known.
 waiting as (
@@ -37,5 +44,5 @@ select
         else 'ignored'
     end as verdict
 from messages
-left join {{ ref("stock") }} as records using (sku, location)
+left join records using (sku, location)
 left join winners on winners.inbox_id = messages.inbox_id
