@@ -2,7 +2,7 @@
 -- What each destination should now hold of << e.name >>: one row per flow, destination and record.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": {"touched_<< e.name >>": 50000<% for child in e.children %>, "<< child.name >>": 100000<% endfor %>}},
+    meta={"renews": "touched", "key": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": {"touched_<< e.name >>": 30000<% for child in e.children %>, "<< child.name >>": 75000<% endfor %>}},
     tags=["sync_<< e.name >>"],
 ) }}
 -- depends_on: {{ ref("touched_<< e.name >>") }}

@@ -2,7 +2,7 @@
 -- One row per parcel that left, whoever packed it. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "fulfilment_number", "touched": "touched_fulfilments", "at_once": {"touched_fulfilments": 100000}},
+    meta={"renews": "touched", "key": "fulfilment_number", "touched": "touched_fulfilments", "at_once": {"touched_fulfilments": 60000}},
     tags=["sync_fulfilments"],
 ) }}
 -- depends_on: {{ ref("touched_fulfilments") }}

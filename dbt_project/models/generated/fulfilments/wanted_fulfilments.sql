@@ -2,7 +2,7 @@
 -- What each destination should now hold of fulfilments: one row per flow, destination and record.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "fulfilment_number", "touched": "touched_fulfilments", "at_once": {"touched_fulfilments": 50000, "fulfilment_lines": 100000}},
+    meta={"renews": "touched", "key": "fulfilment_number", "touched": "touched_fulfilments", "at_once": {"touched_fulfilments": 30000, "fulfilment_lines": 75000}},
     tags=["sync_fulfilments"],
 ) }}
 -- depends_on: {{ ref("touched_fulfilments") }}

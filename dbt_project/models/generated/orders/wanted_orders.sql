@@ -2,7 +2,7 @@
 -- What each destination should now hold of orders: one row per flow, destination and record.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 50000, "order_lines": 100000}},
+    meta={"renews": "touched", "key": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 30000, "order_lines": 75000}},
     tags=["sync_orders"],
 ) }}
 -- depends_on: {{ ref("touched_orders") }}

@@ -2,7 +2,7 @@
 -- What each destination should now hold of sellable: one row per flow, destination and record.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "sku", "touched": "touched_sellable", "at_once": {"touched_sellable": 50000}},
+    meta={"renews": "touched", "key": "sku", "touched": "touched_sellable", "at_once": {"touched_sellable": 30000}},
     tags=["sync_sellable"],
 ) }}
 -- depends_on: {{ ref("touched_sellable") }}
