@@ -320,7 +320,9 @@ def test_a_sync_is_asked_for_once_for_all_that_arrived(
 
 
 def was_settled(world: World, entity: str, seconds_ago: int) -> None:
-    """Move all batches in time, so that the entity's last one was opened so long ago."""
+    """Move all batches in time, so that the entity's last one was opened so long ago. One that was opened just now ends in
+    the future: who comes after must find it in the past again.
+    """
     last = "(select now() - max(opened_at) from batches where entity = :entity) - make_interval(secs => :ago)"
     moved = f"update batches set opened_at = opened_at + {last}, settled_at = settled_at + {last}"
     with world.store.transaction() as connection:
@@ -374,6 +376,7 @@ def test_what_is_realtime_does_not_wait_and_what_only_echoes_does(
     assert "its promise leaves 15 s between two batches" in str(tick(defs, instance, "new_orders"))
     world.say("shopify", "orders", order(world.number()))
     assert isinstance(tick(defs, instance, "new_orders"), dg.RunRequest)
+    was_settled(world, "orders", seconds_ago=600)
 
 
 def test_runs_that_fail_before_they_settle_are_asked_for_ever_less_often(
