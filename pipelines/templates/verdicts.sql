@@ -8,25 +8,28 @@
 -- depends_on: {{ ref("touched_<< e.name >>") }}
 <% set key = e.key | join(", ") %>
 
-<% if e.key | length == 1 %>
 with told as (
+<% if e.key | length == 1 %>
     select * exclude (by_whom) from {{ told_of(ref("stg_<< e.name >>"), ref("links_<< e.name >>"), key="<< key >>") }}
+<% else %>
+    select * from {{ ref("stg_<< e.name >>") }} semi join temp.keys_in_turn using (<< key >>)
+<% endif %>
 
     union all by name
 
     -- Of the batch, what names no record that is settled.
-    select stg.* replace (coalesce(links.key, stg.<< key >>) as << key >>)
-    from {{ ref("stg_<< e.name >>") }} as stg
-    left join {{ ref("links_<< e.name >>") }} as links using (system, remote_id)
-    where {{ in_batch("inbox_id") }}
-        and coalesce(coalesce(links.key, stg.<< key >>) not in (select << key >> from temp.keys_in_turn), true)
-),
+    select * from (
+<% if e.key | length == 1 %>
+        select stg.* replace (coalesce(links.key, stg.<< key >>) as << key >>)
+        from {{ ref("stg_<< e.name >>") }} as stg
+        left join {{ ref("links_<< e.name >>") }} as links using (system, remote_id)
 <% else %>
-with told as (
-    select * from {{ ref("stg_<< e.name >>") }}
-    where {{ in_batch("inbox_id") }} or (<< key >>) in (select (<< key >>) from temp.keys_in_turn)
-),
+        select * from {{ ref("stg_<< e.name >>") }}
 <% endif %>
+        where {{ in_batch("inbox_id") }}
+    )
+    anti join temp.keys_in_turn using (<< key >>)
+),
 
 messages as (
     select

@@ -59,11 +59,12 @@ def shop_order(number: int, position: int) -> dict[str, Any]:
 
 def sale(number: int) -> dict[str, Any]:
     total = number % 900 + (1 if number % DIFFERING == 5 else 0)
-    told = {"id": number, "number": f"S{number}", "reference": f"SHOP-{number}", "state": "confirmed"}
-    told |= {"currency": "EUR", "total_amount": f"{total}.50", "write_date": at(20)}
-    told |= {"tax_total": "3.33", "discount_total": "0.00", "shipping_total": "0.00", "prices_include_tax": True}
-    number_ = f"#{1000 + number}"
-    return told | {"number": number_, "email": f"customer{number}@example.com", "city": "Paris", "country": "FR"}
+    return {
+        "id": number, "number": f"#{1000 + number}", "reference": f"SHOP-{number}", "state": "confirmed",
+        "currency": "EUR", "total_amount": f"{total}.50", "tax_total": "3.33", "discount_total": "0.00",
+        "shipping_total": "0.00", "prices_include_tax": True, "email": f"customer{number}@example.com", "city": "Paris",
+        "country": "FR", "write_date": at(20),
+    }  # fmt: skip
 
 
 def map_of_ten() -> IntegrationMap:

@@ -13,11 +13,13 @@ with told as (
     union all by name
 
     -- Of the batch, what names no record that is settled.
-    select stg.* replace (coalesce(links.key, stg.order_number) as order_number)
-    from {{ ref("stg_orders") }} as stg
-    left join {{ ref("links_orders") }} as links using (system, remote_id)
-    where {{ in_batch("inbox_id") }}
-        and coalesce(coalesce(links.key, stg.order_number) not in (select order_number from temp.keys_in_turn), true)
+    select * from (
+        select stg.* replace (coalesce(links.key, stg.order_number) as order_number)
+        from {{ ref("stg_orders") }} as stg
+        left join {{ ref("links_orders") }} as links using (system, remote_id)
+        where {{ in_batch("inbox_id") }}
+    )
+    anti join temp.keys_in_turn using (order_number)
 ),
 
 messages as (

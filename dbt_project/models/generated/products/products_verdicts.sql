@@ -13,11 +13,13 @@ with told as (
     union all by name
 
     -- Of the batch, what names no record that is settled.
-    select stg.* replace (coalesce(links.key, stg.sku) as sku)
-    from {{ ref("stg_products") }} as stg
-    left join {{ ref("links_products") }} as links using (system, remote_id)
-    where {{ in_batch("inbox_id") }}
-        and coalesce(coalesce(links.key, stg.sku) not in (select sku from temp.keys_in_turn), true)
+    select * from (
+        select stg.* replace (coalesce(links.key, stg.sku) as sku)
+        from {{ ref("stg_products") }} as stg
+        left join {{ ref("links_products") }} as links using (system, remote_id)
+        where {{ in_batch("inbox_id") }}
+    )
+    anti join temp.keys_in_turn using (sku)
 ),
 
 messages as (

@@ -8,8 +8,16 @@
 -- depends_on: {{ ref("touched_stock") }}
 
 with told as (
-    select * from {{ ref("stg_stock") }}
-    where {{ in_batch("inbox_id") }} or (sku, location) in (select (sku, location) from temp.keys_in_turn)
+    select * from {{ ref("stg_stock") }} semi join temp.keys_in_turn using (sku, location)
+
+    union all by name
+
+    -- Of the batch, what names no record that is settled.
+    select * from (
+        select * from {{ ref("stg_stock") }}
+        where {{ in_batch("inbox_id") }}
+    )
+    anti join temp.keys_in_turn using (sku, location)
 ),
 
 messages as (
