@@ -14,22 +14,25 @@ from pipelines.housekeeping import retention
 from pipelines.jobs import Jobs
 from pipelines.lineage import Lineage, read_models
 from pipelines.map_schema import IntegrationMap, System, load_map
-from pipelines.sensors import Sensors
+from pipelines.sensors import HEAD_START, Sensors
 from pipelines.steps import Steps
 from resources import settings
 from resources.connector import Connector, Delivery, Outcome, Page, Unreachable
 from resources.store import Store
 
 
-def build(the_map: IntegrationMap, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+def build(
+    the_map: IntegrationMap, resources: Mapping[str, Any] | None = None, head_start: float = HEAD_START
+) -> dg.Definitions:
     """The definitions of a map, which need neither a database nor a system.
 
-    `resources` take the place of the map's own: another database as `store`, another system under its name.
+    `resources` take the place of the map's own: another database as `store`, another system under its name. `head_start`
+    is in seconds.
     """
     lineage, checks = Lineage(the_map, read_models()), Checks(the_map, read_dbt_tests())
     steps = Steps(lineage, checks)
     marks = {entity.entity: fingerprint(the_map, entity.entity) for entity in the_map.roots}
-    sensors = Sensors(the_map, marks, has_changed)
+    sensors = Sensors(the_map, marks, has_changed, head_start)
     return dg.Definitions(
         assets=steps.assets(),
         asset_checks=steps.scheduled_checks(),

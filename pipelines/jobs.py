@@ -12,6 +12,7 @@ from pipelines.checks import Checks
 from pipelines.launcher import AS_PROMPT_AS
 from pipelines.lineage import Lineage
 from pipelines.map_schema import Entity, System
+from pipelines.proofs import looks
 from pipelines.sensors import ENTITY, STEWARD
 from pipelines.steps import KEEPER, in_one_sentence, well
 from resources import lake, settings
@@ -119,10 +120,10 @@ class Jobs:
     def reconcile_job(self, entity: Entity) -> Any:
         """Take the snapshots that are needed, and compare."""
         name = entity.entity
-        looks = [snapshot_key(system.system, stream) for system, stream in self.lineage.proofs_streams(name)]
         return _job(
             f"reconcile_{name}",
-            looks + [spec.key for spec in self.lineage.proved(name)],
+            [snapshot_key(*look) for look in looks(self.lineage.the_map, name)]
+            + [spec.key for spec in self.lineage.proved(name)],
             [spec.key for spec in self.checks.of_reconciling(name)],
             description=f"Looks at what the systems hold of {name}, and proves that they agree.",
             tags={

@@ -11,6 +11,7 @@ import dagster as dg
 
 from pipelines.asset_keys import flow_key, snapshot_key, stream_key
 from pipelines.map_schema import Entity, EntityField, Flow, IntegrationMap, Stream, System
+from pipelines.proofs import looks
 
 MODELS = Path(__file__).parents[1] / "dbt_project" / "models"
 REF = re.compile(r'\bref\("(\w+)"\)')
@@ -156,16 +157,6 @@ class Lineage:
         """The systems that take deliveries."""
         return list({system.system: system for system, *_ in self.deliveries}.values())
 
-    def proofs_streams(self, entity: str) -> list[tuple[System, str]]:
-        """The snapshots that the entity's reconciliations compare."""
-        sides = {name for proof in self.the_map.entities[entity].reconcile.values() for name in proof.between}
-        systems = {system.system for name in sides for system in self.the_map.systems_named(name)}
-        return [
-            (system, name)
-            for system, name, stream, _ in self.the_map.says(entity)
-            if system.system in systems and stream.arrives.snapshot
-        ]
-
     def stream(self, system: System, name: str, stream: Stream) -> dg.AssetSpec:
         """The asset of what a system tells."""
         arrives = stream.arrives
@@ -238,7 +229,7 @@ class Lineage:
         if model.name == f"landing_{entity}":
             parents += [stream_key(system.system, name) for system, name, _ in self.streams_of(entity)]
         if model.name == f"snapshots_{entity}":
-            parents += [snapshot_key(system.system, name) for system, name in self.proofs_streams(entity)]
+            parents += [snapshot_key(*look) for look in looks(self.the_map, entity)]
         is_ours = model.name in self.the_map.entities
         meaning = self.the_map.entities[model.name].meaning if is_ours else model.meaning
         schema = self._columns(model.name, entity)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from pipelines import instance
 from resources import postgres, settings
 from resources.ports import answers
 from resources.processes import Program
+from resources.store import Store
 
 
 class Address(NamedTuple):
@@ -65,14 +67,15 @@ def concord(*, with_sandbox: bool) -> list[Planned]:
     door = _module("door", "pipelines.webhooks", port=settings.port("DOOR", 18700))
     forks = _module("warm", "pipelines.warm", is_ready=settings.warm_socket().is_socket)
     definitions = _module("code-server", "dagster", *server, "--location-name", "concord", port=code)
-    daemon = _module("daemon", "pipelines.daemon", "run", "-w", workspace)
+    works = partial(daemon_works, datetime.now(UTC))
+    daemon = _module("daemon", "pipelines.daemon", "run", "-w", workspace, is_ready=works)
     webserver = _module("webserver", "dagster_webserver", *pages, port=dagster)
     return [
         Planned(definitions, needs_database=True),
         Planned(forks, needs_database=True),
         Planned(door, needs_database=True),
         Planned(daemon, after=(*warm, *systems), needs_database=True),
-        Planned(webserver, after=warm, needs_database=True),
+        Planned(webserver, after=("daemon",), needs_database=True),  # orders go before pages
     ]
 
 
@@ -93,6 +96,11 @@ def sandbox(*, with_traffic: bool) -> list[Planned]:
             Planned(_sandbox("wholesale", "wholesale"), after=("sftp", "tryton")),
         ]
     return planned
+
+
+def daemon_works(since: datetime) -> bool:
+    """Whether Dagster's daemon has looked at its sensors since then."""
+    return Store(url=settings.database_url()).one("daemon_works", since=since) is not None
 
 
 def _workspace(port: int) -> Path:

@@ -11,6 +11,17 @@ def can_be_asked(the_map: IntegrationMap, entity: str) -> set[str]:
     return {system.system for system, _, stream, _ in the_map.says(entity) if stream.arrives.snapshot}
 
 
+def looks(the_map: IntegrationMap, entity: str) -> list[tuple[str, str]]:
+    """(system, stream) of every snapshot that the entity's reconciliations compare."""
+    sides = {name for proof in the_map.entities[entity].reconcile.values() for name in proof.between}
+    systems = {system.system for name in sides for system in the_map.systems_named(name)}
+    return [
+        (system.system, name)
+        for system, name, stream, _ in the_map.says(entity)
+        if system.system in systems and stream.arrives.snapshot
+    ]
+
+
 @dataclass(frozen=True)
 class Side:
     """One side of a reconciliation."""

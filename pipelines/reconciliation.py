@@ -58,17 +58,6 @@ def take_snapshot(store: Store, system: str, stream: str, connector: Connector) 
     return finished["records"] if finished else 0
 
 
-def snapshot_streams(the_map: IntegrationMap, entity: str) -> list[tuple[str, str]]:
-    """(system, stream) of every snapshot that the entity's reconciliations need."""
-    sides = {name for proof in the_map.entities[entity].reconcile.values() for name in proof.between}
-    systems = {system.system for name in sides for system in the_map.systems_named(name)}
-    return [
-        (system.system, name)
-        for system, name, stream, _ in the_map.says(entity)
-        if system.system in systems and stream.arrives.snapshot
-    ]
-
-
 def count_differences(entity: str, *, store: Store, the_map: IntegrationMap) -> Reconciled:
     """Read what the reconciliation models found, and raise or end their alerts."""
     reconciled = Reconciled()

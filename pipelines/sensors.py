@@ -7,10 +7,12 @@ that was lost is asked for again, and a run too many finds nothing to do.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import dagster as dg
 
 from pipelines.map_schema import Entity, IntegrationMap, System, seconds
+from pipelines.proofs import looks
 from resources.alerts import Alert, end_alerts, raise_alerts
 from resources.connector import Connector, Unreachable
 from resources.courier import systems_with_due
@@ -30,6 +32,7 @@ LONGEST_BREAK = 300.0  # seconds between runs that fail before they settle anyth
 DUE_EVERY = 5  # seconds
 LOOKS_LATEST = 5  # seconds between two looks for news of an entity
 LONGEST_PACE = 15  # seconds between two of its batches
+HEAD_START = 8.0  # seconds after a start in which only what is realtime begins
 CANNOT_WAIT = {"has_urgent_messages": "new messages", "has_wishes": "decisions or repairs"}
 CAN_WAIT = {
     "has_messages": "news of those who may take longer",
@@ -37,6 +40,7 @@ CAN_WAIT = {
     "has_neighbours": "what it reads was settled",
 }
 FILES_SOONEST, FILES_LATEST = 5, 60  # seconds between looks into a drop folder
+GOES_FIRST = "Concord has just started: what is realtime goes first"
 HasChanged = Callable[[Store, str, str, Connector], bool]
 
 
@@ -47,6 +51,7 @@ class Sensors:
     the_map: IntegrationMap
     fingerprints: Mapping[str, str]  # what the map makes of each entity: when it changes, the entity is settled again
     has_changed: HasChanged
+    head_start: float = HEAD_START
 
     def all(self) -> list[dg.SensorDefinition]:
         """Every sensor, running from the start."""
@@ -59,7 +64,13 @@ class Sensors:
         ]
 
     def schedules(self) -> list[dg.ScheduleDefinition]:
-        """Every schedule, running from the start."""
+        """Every schedule, running from the start. What a proof looks at by the same cron is looked at once."""
+        proved = {
+            (*look, proof.every)
+            for entity in self.the_map.entities.values()
+            for proof in entity.reconcile.values()
+            for look in looks(self.the_map, entity.entity)
+        }
         crons = {
             **{
                 f"catch_up_{system.system}_{name}": (f"poll_{system.system}_{name}", stream.arrives.catch_up)
@@ -71,7 +82,7 @@ class Sensors:
                 f"snapshot_{system.system}_{name}": (f"snapshot_{system.system}_{name}", stream.arrives.snapshot)
                 for system in self.the_map.systems.values()
                 for name, stream in system.streams.items()
-                if stream.arrives.snapshot
+                if stream.arrives.snapshot and (system.system, name, stream.arrives.snapshot) not in proved
             },
             **{
                 f"reconcile_{entity.entity}_{name}": (f"reconcile_{entity.entity}", proof.every)
@@ -129,6 +140,8 @@ class Sensors:
         def new_messages(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
             store: Store = context.resources.store
             news = store.one("news", **values) or {}
+            if not any(values["urgent"]) and self._is_head_start(store):
+                return dg.SkipReason(GOES_FIRST)
             if news["needed"]:
                 return dg.SkipReason(f"{name} waits until {' and '.join(news['needed'])} was settled once")
             why = self._why(news, name)
@@ -160,7 +173,7 @@ class Sensors:
         )
         def changes(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
             store: Store = context.resources.store
-            wait = reason_to_wait(context.instance, job)
+            wait = GOES_FIRST if self._is_head_start(store) else reason_to_wait(context.instance, job)
             if wait:
                 return dg.SkipReason(wait)
             try:
@@ -193,7 +206,10 @@ class Sensors:
             description=f"Deliveries to {name} whose time has come, while its breaker is closed.",
         )
         def due_deliveries(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-            if name not in systems_with_due(context.resources.store):
+            store: Store = context.resources.store
+            if self._is_head_start(store):
+                return dg.SkipReason(GOES_FIRST)
+            if name not in systems_with_due(store):
                 return dg.SkipReason(f"nothing is due for {name}, or it is left alone until it answers again")
             wait = under_way(context.instance, syncs) or reason_to_wait(context.instance, job, longest=30.0)
             return dg.SkipReason(wait) if wait else dg.RunRequest(tags={WHY: "deliveries are due"})
@@ -218,6 +234,14 @@ class Sensors:
                 raise_alerts(connection, [Alert(run.job_name, "failed run", steward, sentence)])
 
         return failed_runs
+
+    @cached_property
+    def _first_look(self) -> float:
+        return time.monotonic()
+
+    def _is_head_start(self, store: Store) -> bool:
+        """Whether realtime flows still catch up alone after a start. In a lake that is new they wait for all others."""
+        return self._first_look + self.head_start > time.monotonic() and store.one("was_ever_settled") is not None
 
     def _why(self, news: Mapping[str, object], entity: str) -> str | None:
         fingerprint = news.get("fingerprint")

@@ -44,7 +44,7 @@ def defs(world: World, destination: Destination) -> dg.Definitions:
     """The sandbox merchant's definitions over a database and lake of their own, with a real server as ERP."""
     world.sync()
     erp = HttpDestination(base_url=destination.url)
-    return build(world.the_map, {"store": world.store, "tryton": erp, "shopify": SEEN_BY_NOBODY})
+    return build(world.the_map, {"store": world.store, "tryton": erp, "shopify": SEEN_BY_NOBODY}, head_start=0)
 
 
 @pytest.fixture
@@ -146,6 +146,30 @@ def test_every_polled_stream_and_drop_folder_is_looked_at_and_every_destination_
                 assert sensors[f"files_{system.system}_{name}"].job_name == f"poll_{system.system}_{name}"
         if system.takes:
             assert sensors[f"due_deliveries_{system.system}"].job_name == f"deliver_{system.system}"
+
+
+def test_what_a_system_holds_is_looked_at_once_where_a_proof_looks_by_the_same_cron(
+    defs: dg.Definitions, the_map: IntegrationMap
+):
+    every = {schedule.name: schedule.cron_schedule for schedule in defs.get_repository_def().schedule_defs}
+    looked_at = [
+        (system.system, name, stream.arrives.snapshot)
+        for system in the_map.systems.values()
+        for name, stream in system.streams.items()
+        if stream.arrives.snapshot
+    ]
+    proved = {
+        (job, key.path[-1]): every[f"at_{job}_{proof}"]
+        for entity in the_map.roots
+        for proof in entity.reconcile
+        for job in [f"reconcile_{entity.entity}"]
+        for key in defs.resolve_job_def(job).asset_layer.selected_asset_keys
+    }
+    for system, stream, cron in looked_at:
+        crons = {by for (_, asset), by in proved.items() if asset == f"{system}_{stream}_snapshot"}
+        assert (f"at_snapshot_{system}_{stream}" in every) != (cron in crons)
+    assert any(f"at_snapshot_{system}_{stream}" in every for system, stream, _ in looked_at)
+    assert not all(f"at_snapshot_{system}_{stream}" in every for system, stream, _ in looked_at)
 
 
 def test_every_asset_has_a_group_an_owner_and_a_description(defs: dg.Definitions):
@@ -362,6 +386,15 @@ def test_what_an_entity_reads_brings_about_its_sync(defs: dg.Definitions, instan
     assert tick(defs, instance, "new_sellable") == told
     was_settled(world, "sellable", seconds_ago=60)
     assert isinstance(tick(defs, instance, "new_sellable"), dg.RunRequest)
+
+
+def test_after_a_start_what_is_realtime_goes_first(instance: dg.DagsterInstance, world: World):
+    defs = build(world.the_map, {"store": world.store, "tryton": SEEN_BY_NOBODY}, head_start=60)
+    world.say("shopify", "orders", order(world.number()))
+    assert isinstance(tick(defs, instance, "new_orders"), dg.RunRequest)
+    for sensor in ("new_stock", "changes_tryton_sales", "due_deliveries_tryton"):
+        assert tick(defs, instance, sensor) == "Concord has just started: what is realtime goes first"
+    world.sync("orders")
 
 
 def test_what_is_realtime_does_not_wait_and_what_only_echoes_does(

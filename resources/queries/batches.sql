@@ -66,3 +66,6 @@ where end_snapshot is null and :files <= (
 
 -- name: flows_that_delivered
 select distinct flow from outbox where entity = :entity
+
+-- name: was_ever_settled
+select from batches where settled_at is not null limit 1

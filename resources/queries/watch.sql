@@ -150,3 +150,7 @@ where outbox.delivery_id = attempts.delivery_id and outbox.status in ('applied',
 
 -- name: forget_alerts
 delete from alerts where over_at < now() - make_interval(days => :days)
+
+-- name: daemon_works
+-- Dagster keeps its times in UTC, without saying so.
+select from dagster.daemon_heartbeats where daemon_type = 'SENSOR' and timestamp at time zone 'UTC' > :since
