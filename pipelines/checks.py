@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from pipelines.asset_keys import flow_key, stream_key
+from pipelines.identity import doubts
 from pipelines.map_schema import Entity, Flow, IntegrationMap, Stream, System
 from resources.store import Store
 
@@ -94,6 +95,14 @@ class Checks:
                     description=f"The map knows every word that senders use for {', '.join(self._ladders(entity))}.",
                 )
             )
+        if self.the_map.entities[entity].match:
+            specs.append(
+                dg.AssetCheckSpec(
+                    "nobody_is_in_doubt",
+                    asset=f"{entity}_matches",
+                    description=f"No person has to say which of the {entity} are one.",
+                )
+            )
         return specs
 
     def judge_settling(
@@ -106,6 +115,22 @@ class Checks:
         yield self._quarantine(entity, db=db)
         if self._ladders(entity):
             yield self._statuses(entity, steward=steward, db=db)
+        if self.the_map.entities[entity].match:
+            yield self._doubts(entity, steward=steward, db=db)
+
+    def _doubts(self, entity: str, *, steward: str, db: duckdb.DuckDBPyConnection) -> dg.AssetCheckResult:
+        found = doubts(db, entity)
+        told = f"Nobody among the {entity} may be another without being linked."
+        if found:
+            told = f"{found[0].sentence}. {steward} answers: {found[0].next_steps}."
+        return result(
+            f"{entity}_matches",
+            "nobody_is_in_doubt",
+            passed=not found,
+            told=told,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"in doubt": len(found), **({"oldest": found[0].since.isoformat()} if found else {})},
+        )
 
     def _books(
         self, entity: str, *, steward: str, store: Store, batch: Batch, db: duckdb.DuckDBPyConnection

@@ -53,6 +53,8 @@ def generate(the_map: IntegrationMap) -> dict[Path, str]:
             render("touched.sql", f"touched_{name}.sql", facts)
             if facts.guarded:
                 render("conflicts.sql", f"{name}_conflicts.sql", facts)
+            if entity.match:
+                render("matches.sql", f"{name}_matches.sql", facts)
             if facts.outbound:
                 render("wanted.sql", f"wanted_{name}.sql", facts)
             if entity.reconcile:

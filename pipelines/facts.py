@@ -168,6 +168,9 @@ class Facts:
             return f"system = {quoted(owner)}"
         names = [system.system for system in self.the_map.systems_named(owner)]
         mine = [name for name in names if name in self.originators()]
+        telling = [name for name in names if any(source.system.system == name for source in self.sources)]
+        if len(telling) == 1:
+            return f"system = {quoted(telling[0])}"
         if mine:  # a role: the record's own origin among it, so that two of a role never fight
             everyone = set(self.originators()) <= set(names)
             return (
@@ -294,6 +297,8 @@ class Facts:
             models.append(
                 Model(f"{name}_conflicts", "Fields that a system changed without owning them.", self.steward, [])
             )
+        if entity.match:
+            models.append(Model(f"{name}_matches", "Records of different systems that may be one.", self.steward, []))
         if self.outbound:
             models.append(Model(f"wanted_{name}", "What each destination should now hold.", self.steward, []))
         if entity.reconcile:

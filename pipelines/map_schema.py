@@ -89,6 +89,8 @@ class Says(Strict):
     """How the stream spells one entity."""
 
     key: OneOrMany  # expressions
+    when: Sql | None = None  # which messages speak of the entity at all; the others are ignored
+    remote_id: Sql | None = None  # the entity's own id there, where the stream's is another's
     originates: Sql = "false"
     unfold: Sql | None = None  # a JSON list in the payload: one row an element, named `item`
     line: Sql | None = None  # unfolded rows without ids of their own: what the n-th occurrence is counted of
@@ -155,6 +157,13 @@ class Existence(Strict):
     on_delete: OnDelete = "ignore"
 
 
+class Match(Strict):
+    """Records of different systems that agree on this are one."""
+
+    by: Sql  # over the record's fields
+    is_sure: bool = Field(True, alias="sure")  # if not, a person says whether they are one
+
+
 class Rule(Strict):
     """A sentence about the whole record."""
 
@@ -216,6 +225,7 @@ class Entity(Strict):
     model: str | None = None  # a hand-written dbt model instead of a generated one
     reads: list[str] = []  # entities whose changes a hand-written model depends on
     exists: Existence | None = None
+    match: dict[str, Match] = {}  # the strongest first
     pending_for: Duration = 86400
     fields: dict[str, EntityField]
     rules: dict[str, Rule] = {}

@@ -18,8 +18,11 @@ from dbt.contracts.graph.manifest import Manifest
 
 from pipelines.codegen import fingerprint
 from pipelines.facts import Facts
+from pipelines.identity import doubts, sure_matches
 from pipelines.map_schema import IntegrationMap
 from resources import lake, settings
+from resources.alerts import Alert, end_alerts, raise_alerts
+from resources.links import link_by_match
 from resources.outbox import EnqueueReport, enqueue
 from resources.store import Store, query
 
@@ -131,6 +134,8 @@ def sync(
             wakes = _woken(db, entity, store, the_map)
             delivered = {row["flow"] for row in store.rows("flows_that_delivered", entity=entity)}
             with store.transaction() as connection:
+                if the_map.entities[entity].match:
+                    _match(connection, db, entity, the_map)
                 if Facts(the_map, the_map.entities[entity]).outbound:
                     wanted = _wanted(db, entity, the_map, delivered)
                     settled.enqueued = _enqueue(connection, entity, the_map, wanted, run_id)
@@ -182,6 +187,7 @@ def model_names(facts: Facts) -> set[str]:
     names |= {child.name for child in facts.children}
     names |= {f"stg_{f.name}" for f in [facts, *facts.children] if f.sources}
     names |= {f"{facts.name}_verdicts"} | ({f"wanted_{facts.name}"} if facts.outbound else set())
+    names |= {f"{facts.name}_matches"} if facts.entity.match else set()
     return names | ({f"{facts.name}_conflicts"} if facts.guarded else set())
 
 
@@ -255,6 +261,18 @@ def _wanted(
         """,
         {"going_live": [*going_live], "takers": [taker for out in going_live.values() for taker in out.takers]},
     ).to_arrow_reader(PIECE)
+
+
+def _match(connection: sa.Connection, db: duckdb.DuckDBPyConnection, entity: str, the_map: IntegrationMap) -> None:
+    """Link what is sure, and tell people what is not."""
+    link_by_match(connection, entity, sure_matches(db, entity))
+    found, steward = doubts(db, entity), Facts(the_map, the_map.entities[entity]).steward
+    if not found:
+        end_alerts(connection, [entity], kinds=["match"])
+        return
+    count = f"{len(found)} of the {entity} may be others" if len(found) > 1 else f"one of the {entity} may be another"
+    sentence = f"{count}; {found[0].sentence}. {steward} answers: {found[0].next_steps}; `concord matches` lists all"
+    raise_alerts(connection, [Alert(entity, "match", steward, sentence)])
 
 
 def _woken(db: duckdb.DuckDBPyConnection, entity: str, store: Store, the_map: IntegrationMap) -> list[str]:

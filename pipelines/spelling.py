@@ -63,7 +63,13 @@ class Source:
     @cached_property
     def hoist(self) -> Hoist:
         hoist = Hoist()
-        for expression in [self.remote_id, *self.says.key, self.says.originates, self.occurred_at or ""]:
+        for expression in [
+            self.remote_id,
+            *self.says.key,
+            self.says.when or "",
+            self.says.originates,
+            self.occurred_at or "",
+        ]:
             hoist(expression)
         for expression in [self.says.line or "", *self.says.fields.values()]:
             hoist(expression)
@@ -76,7 +82,7 @@ class Source:
 
     @property
     def remote_id(self) -> str:
-        return self.stream.remote_id
+        return self.says.remote_id or self.stream.remote_id
 
     @property
     def has_lines(self) -> bool:

@@ -76,20 +76,34 @@ def link(
 
 
 def unlink(store: Store, the_map: IntegrationMap, *, entity: str, system: str, remote_id: str, by_whom: str) -> str:
-    """Record that a system's record is not the one it is linked to; the key that it had. Raises Unacceptable."""
-    _must_speak_of(entity_of(the_map, entity), system)
+    """Record that a system's record stands for itself; the key that it had. Raises Unacceptable."""
+    facts = entity_of(the_map, entity)
+    _must_speak_of(facts, system)
     with store.transaction() as connection:
         in_order(connection)
         values = {"entity": entity, "system": system, "remote_id": remote_id}
         row = connection.execute(query("unlink_by_person"), values).mappings().first()
-        if row is None:
+        key = str(row["key"]) if row else _likely(store, facts, system, remote_id)
+        if key is None:
             raise Unacceptable(
-                f"{system} {remote_id} is linked to none of the {entity}; `concord trace` names the links"
+                f"{system} {remote_id} is linked to none of the {entity}, and like none of them; `concord trace` names the links"
             )
-        key = str(row["key"])
         told = _row(entity, key, "unlinked", by_whom, system=system, remote_id=remote_id)
         connection.execute(query("write_ledger"), told)
     return key
+
+
+def _likely(store: Store, facts: Facts, system: str, remote_id: str) -> str | None:
+    """The record that this one may be, for all that a machine can tell; None when it is like no other."""
+    if not facts.entity.match:
+        return None
+    sql = (
+        f"select other from {facts.name}_matches "
+        "where list_contains(known_as, {'system': $system, 'remote_id': $remote_id}) order by other"
+    )
+    with lake.reading(store.url, settings.lake()) as db:
+        row = db.execute(sql, {"system": system, "remote_id": remote_id}).fetchone()
+    return str(row[0]) if row else None
 
 
 def repairable(store: Store, the_map: IntegrationMap, flow: str, keys: Sequence[str]) -> None:

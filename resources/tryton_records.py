@@ -35,6 +35,15 @@ class Records:
         self._currencies: dict[str, Currency] = {}
         self._countries: dict[str, int] = {}
         self._taxes: dict[Decimal, int] = {}
+        self._companies: list[int] | None = None
+
+    @property
+    def companies(self) -> list[int]:
+        """The parties whose books are kept in this database."""
+        if self._companies is None:
+            found = self.rpc.call("company.company.search_read", [], 0, None, None, ["party"])
+            self._companies = [row["party"] for row in found]
+        return self._companies
 
     @property
     def warehouse(self) -> int:

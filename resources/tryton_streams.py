@@ -297,6 +297,30 @@ def _left_at(records: Records, ids: Sequence[int]) -> dict[int, str]:
     return {int(row["resource"].split(",")[1]): utc_stamp(row["create_date"]) for row in rows}  # the first is told last
 
 
+def _parties(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
+    """Who is known, with the e-mail address and telephone number that were entered first."""
+    mechanism = ["type", "value", "active", "write_date", "create_date"]
+    fields = ["code", "name", "active", "write_date", "create_date"]
+    fields += [f"contact_mechanisms.{name}" for name in mechanism]
+    rows = records.rpc.call("party.party.read", list(ids), fields)
+    messages = []
+    for row in _in_order(rows):
+        reached: dict[str, str] = {}
+        for each in sorted(row["contact_mechanisms."], key=lambda each: each["id"]):
+            if each["active"]:
+                reached.setdefault("phone" if each["type"] in ("mobile", "other") else each["type"], each["value"])
+        payload = {
+            "id": str(row["id"]),
+            **{name: row[name] for name in ("code", "name")},
+            "email": reached.get("email"),
+            "phone": reached.get("phone"),
+            "active": bool(row["active"]),
+            "write_date": _stamp(row),
+        }
+        messages.append(_message("parties", payload["id"], payload))
+    return messages
+
+
 def _own_stamp(row: Mapping[str, Any]) -> str:
     return utc_stamp(row["write_date"] or row["create_date"])
 
@@ -319,9 +343,15 @@ def _shipped(records: Records) -> list[Any]:
     return [("state", "=", "done"), ("warehouse", "=", records.warehouse)]
 
 
+def _customers(records: Records) -> list[Any]:
+    """Everyone but the companies that keep their books here."""
+    return [("id", "not in", records.companies)]
+
+
 STREAMS = {
     "sales": Stream("sale.sale", lambda records: [], ("lines",), _sales),
     "products": Stream("product.product", lambda records: [], ("template",), _products),
     "stock": Stream("stock.move", _in_the_house, (), _moved),
+    "parties": Stream("party.party", _customers, ("contact_mechanisms",), _parties),
     "shipments": Stream("stock.shipment.out", _shipped, (), _shipments),
 }

@@ -25,6 +25,7 @@ create or replace macro memory.main.order_key_of(moment, tie, inbox_id) as cast(
 create or replace macro memory.main.is_boolean(value) as lower(value) in ('true', 'false', '1', '0', 'yes', 'no', 't', 'f');
 create or replace macro memory.main.as_boolean(value) as try_cast(case lower(value) when 'yes' then 'true' when 'no' then 'false' else lower(value) end as boolean);
 create or replace macro memory.main.is_email(value) as regexp_full_match(value, '[^@\s,;<>]+@[^@\s,;<>]+[.][^@\s,;<>.]{2,}');
+create or replace macro memory.main.digits(value) as nullif(regexp_replace(value, '[^0-9]', '', 'g'), '');
 create or replace macro memory.main.is_phone(value) as regexp_full_match(value, '[+]?[0-9 ()./-]{5,24}(( ?(x|ext[.]?) ?)[0-9]{1,6})?') and len(regexp_replace(value, '[^0-9]', '', 'g')) between 5 and 17;
 
 -- Sums over a JSON list in a payload.

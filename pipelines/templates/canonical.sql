@@ -60,6 +60,10 @@ settled as (
                 > max(order_key) filter (where not is_rejected and system = origin_system), false
         ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
         bool_or(len(reasons) > 0 and not is_rejected) as has_broken_fields,
+<% if e.entity.match %>
+        list_sort(list(distinct struct_pack(system := system, remote_id := remote_id)) filter (where remote_id is not null and not is_rejected)) as known_as,
+        min(inbox_id) filter (where not is_rejected) as first_inbox_id,
+<% endif %>
         max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
         max(inbox_id) filter (where not is_rejected) as last_inbox_id,
         max(received_at) filter (where not is_rejected) as last_received_at
@@ -121,7 +125,7 @@ select
 <% else %>
     deleted_at,
 <% endif %>
-    rejected_since, coalesce(flags.flags, []) as flags, winners, changed_at, last_inbox_id, last_received_at
+    rejected_since, coalesce(flags.flags, []) as flags, winners, changed_at,<< " known_as, first_inbox_id," if e.entity.match >> last_inbox_id, last_received_at
 from settled
 left join flags using (<< key >>)
 <% if e.key | length == 1 %>

@@ -72,6 +72,9 @@ with
         where system = '<< source.system.system >>' and stream = '<< source.stream_name >>' and {{ in_batch("inbox_id") }}
     )
 <% endif %>
+<% if source.says.when %>
+    where << hoist(source.says.when) >>
+<% endif %>
 ),
 <% endfor %>
 

@@ -76,3 +76,13 @@ from messages
 left join records using (<< key >>)
 left join winners on winners.inbox_id = messages.inbox_id
 <% endif %>
+<% if e.sources | selectattr("says.when") | list %>
+
+union all
+
+-- What tells of other things alone.
+select inbox_id, system, stream, received_at, null as key, 'ignored' as verdict
+from {{ ref("landing_<< e.name >>") }}
+anti join {{ ref("stg_<< e.name >>") }} using (inbox_id)
+where {{ in_batch("inbox_id") }}
+<% endif %>

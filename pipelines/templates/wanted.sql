@@ -58,6 +58,19 @@ conflicts as (
 ),
 
 <% endif %>
+<% if e.entity.match %>
+matches as (
+    select << key >>, min(
+        if(doubt is null,
+            'is being linked with ' || other || ', whose ' || agree_on || ' is the same',
+            'may be ' || other || ', whose ' || agree_on || ' is the same, but ' || doubt || '; a person links it or sets it apart')
+    ) as held_because
+    from {{ ref("<< e.name >>_matches") }}
+    where << key >> in (select << key >> from records)
+    group by << key >>
+),
+
+<% endif %>
 <% for name, out in e.outbound.items() %>
 <% set reference = out.referenced if out.by_role and not e.originates_in(out) else None %>
 << name >> as (
@@ -101,6 +114,9 @@ conflicts as (
 <% if e.guarded %>
             conflicts.held_because,
 <% endif %>
+<% if e.entity.match %>
+            matches.held_because,
+<% endif %>
             null
         ) as held_because,
         case
@@ -131,6 +147,9 @@ conflicts as (
 <% if e.guarded %>
     left join conflicts on conflicts.<< key >> = records.<< key >> and conflicts.system = <% if out.by_role %>'<< out.takers[0] >>'<% else %>'<< out.takers[0] >>'<% endif %>
 
+<% endif %>
+<% if e.entity.match %>
+    left join matches on matches.<< key >> = records.<< key >>
 <% endif %>
 <% if reference %>
     where parents.origin_system in (<< out.takers | listed >>) or parents.origin_system is null

@@ -458,6 +458,8 @@ def _graphql_customer(customer: Mapping[str, Any] | None) -> dict[str, Any] | No
         "lastName": customer["last_name"],
         "displayName": f"{customer['first_name']} {customer['last_name']}".strip(),
         "email": customer["email"],
+        "defaultEmailAddress": customer["email"] and {"emailAddress": customer["email"]},
+        "defaultPhoneNumber": customer["phone"] and {"phoneNumber": customer["phone"]},
     }
 
 

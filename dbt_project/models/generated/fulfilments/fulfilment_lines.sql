@@ -27,8 +27,8 @@ messages as (
 settled as (
     select
         fulfilment_number, line_id,
-        coalesce({{ latest("sku", owner="system = origin_system and system in ('warehouse')") }}, {{ latest("sku", owner="system = origin_system and system in ('tryton')") }}) as sku,
-        coalesce({{ latest("quantity", owner="system = origin_system and system in ('warehouse')") }}, {{ latest("quantity", owner="system = origin_system and system in ('tryton')") }}) as quantity,
+        coalesce({{ latest("sku", owner="system = 'warehouse'") }}, {{ latest("sku", owner="system = 'tryton'") }}) as sku,
+        coalesce({{ latest("quantity", owner="system = 'warehouse'") }}, {{ latest("quantity", owner="system = 'tryton'") }}) as quantity,
         coalesce(min(position) filter (where is_current), max(position)) as position,
         if(bool_or(is_current), null, any_value(parents.changed_at)) as removed_at
     from messages

@@ -29,21 +29,21 @@ origins as (
 settled as (
     select
         fulfilment_number, origin_system, origin_remote_id,
-        coalesce({{ latest("order_number", owner="system = origin_system and system in ('warehouse')") }}, {{ latest("order_number", owner="system = origin_system and system in ('tryton')") }}) as order_number,
-        coalesce({{ latest("location", owner="system = origin_system and system in ('warehouse')") }}, {{ latest("location", owner="system = origin_system and system in ('tryton')") }}) as location,
-        coalesce({{ latest("tracking_number", owner="system = origin_system and system in ('warehouse')") }}, {{ latest("tracking_number", owner="system = origin_system and system in ('tryton')") }}) as tracking_number,
-        coalesce({{ latest("carrier", owner="system = origin_system and system in ('warehouse')") }}, {{ latest("carrier", owner="system = origin_system and system in ('tryton')") }}) as carrier,
-        coalesce({{ latest("shipped_at", owner="system = origin_system and system in ('warehouse')") }}, {{ latest("shipped_at", owner="system = origin_system and system in ('tryton')") }}) as shipped_at,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = origin_system and system in ('warehouse') or system = origin_system and system in ('tryton'))) as deleted_at,
+        coalesce({{ latest("order_number", owner="system = 'warehouse'") }}, {{ latest("order_number", owner="system = 'tryton'") }}) as order_number,
+        coalesce({{ latest("location", owner="system = 'warehouse'") }}, {{ latest("location", owner="system = 'tryton'") }}) as location,
+        coalesce({{ latest("tracking_number", owner="system = 'warehouse'") }}, {{ latest("tracking_number", owner="system = 'tryton'") }}) as tracking_number,
+        coalesce({{ latest("carrier", owner="system = 'warehouse'") }}, {{ latest("carrier", owner="system = 'tryton'") }}) as carrier,
+        coalesce({{ latest("shipped_at", owner="system = 'warehouse'") }}, {{ latest("shipped_at", owner="system = 'tryton'") }}) as shipped_at,
+        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'warehouse' or system = 'tryton')) as deleted_at,
         arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system) as lines_inbox_id,
         list_distinct([
-            coalesce({{ winner_of("order_number", owner="system = origin_system and system in ('warehouse')", by="order_key") }}, {{ winner_of("order_number", owner="system = origin_system and system in ('tryton')", by="order_key") }}),
-            coalesce({{ winner_of("location", owner="system = origin_system and system in ('warehouse')", by="order_key") }}, {{ winner_of("location", owner="system = origin_system and system in ('tryton')", by="order_key") }}),
-            coalesce({{ winner_of("tracking_number", owner="system = origin_system and system in ('warehouse')", by="order_key") }}, {{ winner_of("tracking_number", owner="system = origin_system and system in ('tryton')", by="order_key") }}),
-            coalesce({{ winner_of("carrier", owner="system = origin_system and system in ('warehouse')", by="order_key") }}, {{ winner_of("carrier", owner="system = origin_system and system in ('tryton')", by="order_key") }}),
-            coalesce({{ winner_of("shipped_at", owner="system = origin_system and system in ('warehouse')", by="order_key") }}, {{ winner_of("shipped_at", owner="system = origin_system and system in ('tryton')", by="order_key") }}),
+            coalesce({{ winner_of("order_number", owner="system = 'warehouse'", by="order_key") }}, {{ winner_of("order_number", owner="system = 'tryton'", by="order_key") }}),
+            coalesce({{ winner_of("location", owner="system = 'warehouse'", by="order_key") }}, {{ winner_of("location", owner="system = 'tryton'", by="order_key") }}),
+            coalesce({{ winner_of("tracking_number", owner="system = 'warehouse'", by="order_key") }}, {{ winner_of("tracking_number", owner="system = 'tryton'", by="order_key") }}),
+            coalesce({{ winner_of("carrier", owner="system = 'warehouse'", by="order_key") }}, {{ winner_of("carrier", owner="system = 'tryton'", by="order_key") }}),
+            coalesce({{ winner_of("shipped_at", owner="system = 'warehouse'", by="order_key") }}, {{ winner_of("shipped_at", owner="system = 'tryton'", by="order_key") }}),
             arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system),
-            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = origin_system and system in ('warehouse') or system = origin_system and system in ('tryton')))
+            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = 'warehouse' or system = 'tryton'))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(
@@ -64,11 +64,11 @@ flags as (
     select
         fulfilment_number,
         list_filter([
-            'order_number ' || arg_max_null(broken.order_number, order_key) filter (where said.order_number and not is_rejected and ((system = origin_system and system in ('warehouse')) or (system = origin_system and system in ('tryton')))),
-            'location ' || arg_max_null(broken.location, order_key) filter (where said.location and not is_rejected and ((system = origin_system and system in ('warehouse')) or (system = origin_system and system in ('tryton')))),
-            'tracking_number ' || arg_max_null(broken.tracking_number, order_key) filter (where said.tracking_number and not is_rejected and ((system = origin_system and system in ('warehouse')) or (system = origin_system and system in ('tryton')))),
-            'carrier ' || arg_max_null(broken.carrier, order_key) filter (where said.carrier and not is_rejected and ((system = origin_system and system in ('warehouse')) or (system = origin_system and system in ('tryton')))),
-            'shipped_at ' || arg_max_null(broken.shipped_at, order_key) filter (where said.shipped_at and not is_rejected and ((system = origin_system and system in ('warehouse')) or (system = origin_system and system in ('tryton'))))
+            'order_number ' || arg_max_null(broken.order_number, order_key) filter (where said.order_number and not is_rejected and ((system = 'warehouse') or (system = 'tryton'))),
+            'location ' || arg_max_null(broken.location, order_key) filter (where said.location and not is_rejected and ((system = 'warehouse') or (system = 'tryton'))),
+            'tracking_number ' || arg_max_null(broken.tracking_number, order_key) filter (where said.tracking_number and not is_rejected and ((system = 'warehouse') or (system = 'tryton'))),
+            'carrier ' || arg_max_null(broken.carrier, order_key) filter (where said.carrier and not is_rejected and ((system = 'warehouse') or (system = 'tryton'))),
+            'shipped_at ' || arg_max_null(broken.shipped_at, order_key) filter (where said.shipped_at and not is_rejected and ((system = 'warehouse') or (system = 'tryton')))
         ], lambda flag: flag is not null) as flags
     from messages
     join (select fulfilment_number, origin_system from settled where has_broken_fields) using (fulfilment_number)

@@ -48,7 +48,7 @@ settled as (
         {{ latest("postcode", owner="system = origin_system") }} as postcode,
         {{ latest("country", owner="system = origin_system") }} as country,
         {{ latest("country_name", owner="system = origin_system") }} as country_name,
-        {{ latest("erp_number", owner="system in ('tryton')") }} as erp_number,
+        {{ latest("erp_number", owner="system = 'tryton'") }} as erp_number,
         arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = origin_system)) as deleted_at,
         arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system) as lines_inbox_id,
         list_distinct([
@@ -71,7 +71,7 @@ settled as (
             {{ winner_of("postcode", owner="system = origin_system", by="order_key") }},
             {{ winner_of("country", owner="system = origin_system", by="order_key") }},
             {{ winner_of("country_name", owner="system = origin_system", by="order_key") }},
-            {{ winner_of("erp_number", owner="system in ('tryton')", by="order_key") }},
+            {{ winner_of("erp_number", owner="system = 'tryton'", by="order_key") }},
             arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system),
             arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = origin_system))
         ]) as winners,
@@ -112,7 +112,7 @@ flags as (
             'city ' || arg_max_null(broken.city, order_key) filter (where said.city and not is_rejected and system = origin_system),
             'country ' || arg_max_null(broken.country, order_key) filter (where said.country and not is_rejected and system = origin_system),
             'country_name ' || arg_max_null(broken.country_name, order_key) filter (where said.country_name and not is_rejected and system = origin_system),
-            'erp_number ' || arg_max_null(broken.erp_number, order_key) filter (where said.erp_number and not is_rejected and system in ('tryton'))
+            'erp_number ' || arg_max_null(broken.erp_number, order_key) filter (where said.erp_number and not is_rejected and system = 'tryton')
         ], lambda flag: flag is not null) as flags
     from messages
     join (select order_number, origin_system from settled where has_broken_fields) using (order_number)

@@ -29,23 +29,23 @@ origins as (
 settled as (
     select
         sku, origin_system, origin_remote_id,
-        {{ latest("title", owner="system = origin_system") }} as title,
-        {{ latest("storefront_title", owner="system in ('shopify', 'wholesale')") }} as storefront_title,
-        {{ latest("list_price", owner="system = origin_system") }} as list_price,
-        {{ latest("currency", owner="system = origin_system") }} as currency,
-        {{ latest("is_service", owner="system = origin_system") }} as is_service,
-        {{ latest("is_salable", owner="system = origin_system") }} as is_salable,
-        {{ latest("is_active", owner="system = origin_system") }} as is_active,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = origin_system)) as deleted_at,
+        {{ latest("title", owner="system = 'tryton'") }} as title,
+        {{ latest("storefront_title", owner="system = 'shopify'") }} as storefront_title,
+        {{ latest("list_price", owner="system = 'tryton'") }} as list_price,
+        {{ latest("currency", owner="system = 'tryton'") }} as currency,
+        {{ latest("is_service", owner="system = 'tryton'") }} as is_service,
+        {{ latest("is_salable", owner="system = 'tryton'") }} as is_salable,
+        {{ latest("is_active", owner="system = 'tryton'") }} as is_active,
+        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'tryton')) as deleted_at,
         list_distinct([
-            {{ winner_of("title", owner="system = origin_system", by="order_key") }},
-            {{ winner_of("storefront_title", owner="system in ('shopify', 'wholesale')", by="order_key") }},
-            {{ winner_of("list_price", owner="system = origin_system", by="order_key") }},
-            {{ winner_of("currency", owner="system = origin_system", by="order_key") }},
-            {{ winner_of("is_service", owner="system = origin_system", by="order_key") }},
-            {{ winner_of("is_salable", owner="system = origin_system", by="order_key") }},
-            {{ winner_of("is_active", owner="system = origin_system", by="order_key") }},
-            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = origin_system))
+            {{ winner_of("title", owner="system = 'tryton'", by="order_key") }},
+            {{ winner_of("storefront_title", owner="system = 'shopify'", by="order_key") }},
+            {{ winner_of("list_price", owner="system = 'tryton'", by="order_key") }},
+            {{ winner_of("currency", owner="system = 'tryton'", by="order_key") }},
+            {{ winner_of("is_service", owner="system = 'tryton'", by="order_key") }},
+            {{ winner_of("is_salable", owner="system = 'tryton'", by="order_key") }},
+            {{ winner_of("is_active", owner="system = 'tryton'", by="order_key") }},
+            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = 'tryton'))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(
@@ -66,13 +66,13 @@ flags as (
     select
         sku,
         list_filter([
-            'title ' || arg_max_null(broken.title, order_key) filter (where said.title and not is_rejected and system = origin_system),
-            'storefront_title ' || arg_max_null(broken.storefront_title, order_key) filter (where said.storefront_title and not is_rejected and system in ('shopify', 'wholesale')),
-            'list_price ' || arg_max_null(broken.list_price, order_key) filter (where said.list_price and not is_rejected and system = origin_system),
-            'currency ' || arg_max_null(broken.currency, order_key) filter (where said.currency and not is_rejected and system = origin_system),
-            'is_service ' || arg_max_null(broken.is_service, order_key) filter (where said.is_service and not is_rejected and system = origin_system),
-            'is_salable ' || arg_max_null(broken.is_salable, order_key) filter (where said.is_salable and not is_rejected and system = origin_system),
-            'is_active ' || arg_max_null(broken.is_active, order_key) filter (where said.is_active and not is_rejected and system = origin_system)
+            'title ' || arg_max_null(broken.title, order_key) filter (where said.title and not is_rejected and system = 'tryton'),
+            'storefront_title ' || arg_max_null(broken.storefront_title, order_key) filter (where said.storefront_title and not is_rejected and system = 'shopify'),
+            'list_price ' || arg_max_null(broken.list_price, order_key) filter (where said.list_price and not is_rejected and system = 'tryton'),
+            'currency ' || arg_max_null(broken.currency, order_key) filter (where said.currency and not is_rejected and system = 'tryton'),
+            'is_service ' || arg_max_null(broken.is_service, order_key) filter (where said.is_service and not is_rejected and system = 'tryton'),
+            'is_salable ' || arg_max_null(broken.is_salable, order_key) filter (where said.is_salable and not is_rejected and system = 'tryton'),
+            'is_active ' || arg_max_null(broken.is_active, order_key) filter (where said.is_active and not is_rejected and system = 'tryton')
         ], lambda flag: flag is not null) as flags
     from messages
     join (select sku, origin_system from settled where has_broken_fields) using (sku)

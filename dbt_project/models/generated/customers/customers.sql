@@ -1,0 +1,105 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- One row per customer, whichever system knew them first. For each field its owner's word wins, whatever order the messages came in.
+{{ config(
+    materialized="renewed",
+    meta={"renews": "touched", "key": "customer_number", "touched": "touched_customers", "at_once": {"touched_customers": 60000}},
+    tags=["sync_customers"],
+) }}
+-- depends_on: {{ ref("touched_customers") }}
+
+with
+messages as (
+    select
+        * exclude (by_whom) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
+        coalesce(by_whom, '') = 'courier' as is_ours
+    from {{ told_of(ref("stg_customers"), ref("links_customers"), key="customer_number") }}
+),
+
+-- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
+origins as (
+    select
+        customer_number,
+        arg_min(system, order_key) as origin_system,
+        arg_min(remote_id, order_key) as origin_remote_id
+    from messages
+    where may_originate and not is_ours and not is_rejected
+    group by customer_number
+),
+
+settled as (
+    select
+        customer_number, origin_system, origin_remote_id,
+        coalesce({{ latest("name", owner="system = 'shopify'") }}, {{ latest("name", owner="system = 'tryton'") }}) as name,
+        coalesce({{ latest("email", owner="system = 'shopify'") }}, {{ latest("email", owner="system = 'tryton'") }}) as email,
+        coalesce({{ latest("phone", owner="system = 'shopify'") }}, {{ latest("phone", owner="system = 'tryton'") }}) as phone,
+        {{ latest("erp_number", owner="system = 'tryton'") }} as erp_number,
+        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'shopify' or system = 'tryton')) as deleted_at,
+        list_distinct([
+            coalesce({{ winner_of("name", owner="system = 'shopify'", by="order_key") }}, {{ winner_of("name", owner="system = 'tryton'", by="order_key") }}),
+            coalesce({{ winner_of("email", owner="system = 'shopify'", by="order_key") }}, {{ winner_of("email", owner="system = 'tryton'", by="order_key") }}),
+            coalesce({{ winner_of("phone", owner="system = 'shopify'", by="order_key") }}, {{ winner_of("phone", owner="system = 'tryton'", by="order_key") }}),
+            {{ winner_of("erp_number", owner="system = 'tryton'", by="order_key") }},
+            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = 'shopify' or system = 'tryton'))
+        ]) as winners,
+        -- What its origin said last and could not be taken: what we hold may be old.
+        case when coalesce(
+            max(order_key) filter (where is_rejected and system = origin_system)
+                > max(order_key) filter (where not is_rejected and system = origin_system), false
+        ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
+        bool_or(len(reasons) > 0 and not is_rejected) as has_broken_fields,
+        list_sort(list(distinct struct_pack(system := system, remote_id := remote_id)) filter (where remote_id is not null and not is_rejected)) as known_as,
+        min(inbox_id) filter (where not is_rejected) as first_inbox_id,
+        max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
+        max(inbox_id) filter (where not is_rejected) as last_inbox_id,
+        max(received_at) filter (where not is_rejected) as last_received_at
+    from messages
+    join origins using (customer_number)
+    group by customer_number, origin_system, origin_remote_id
+),
+
+-- A field is flagged when its owner's newest word on it was not taken; the last good value stays.
+flags as (
+    select
+        customer_number,
+        list_filter([
+            'name ' || arg_max_null(broken.name, order_key) filter (where said.name and not is_rejected and ((system = 'shopify') or (system = 'tryton'))),
+            'email ' || arg_max_null(broken.email, order_key) filter (where said.email and not is_rejected and ((system = 'shopify') or (system = 'tryton'))),
+            'erp_number ' || arg_max_null(broken.erp_number, order_key) filter (where said.erp_number and not is_rejected and system = 'tryton')
+        ], lambda flag: flag is not null) as flags
+    from messages
+    join (select customer_number, origin_system from settled where has_broken_fields) using (customer_number)
+    group by customer_number
+)
+,
+
+-- What a person decided about a field wins until it is revoked.
+decisions as (
+    select key as customer_number,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'name') as name_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'email') as email_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'phone') as phone_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'erp_number') as erp_number_told
+    from (
+        select *, row_number() over (partition by key, field order by ledger_id desc) as age
+        from {{ ref("ledger_customers") }}
+        where kind in ('decided', 'revoked') and key in (select customer_number from temp.keys_in_turn)
+    )
+    where age = 1 and kind = 'decided'
+    group by key
+)
+
+select
+    settled.customer_number,
+    origin_system, origin_remote_id,
+    cast(coalesce(decisions.name_told, settled.name) as varchar) as name,
+    cast(coalesce(lower(decisions.email_told), settled.email) as varchar) as email,
+    cast(coalesce(decisions.phone_told, settled.phone) as varchar) as phone,
+    cast(coalesce(decisions.erp_number_told, settled.erp_number) as varchar) as erp_number,
+    deleted_at,
+    rejected_since, coalesce(flags.flags, []) as flags, winners, changed_at, known_as, first_inbox_id, last_inbox_id, last_received_at
+from settled
+left join flags using (customer_number)
+left join decisions using (customer_number)
