@@ -9,6 +9,7 @@ from pipelines.rules import (  # noqa: F401  each registers its rules
     contracts,
     destinations,
     flows,
+    identities,
     names,
     owners,
     proofs,

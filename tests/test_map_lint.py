@@ -7,7 +7,18 @@ import pytest
 
 from pipelines.map_lint import Finding, lint
 from pipelines.map_schema import MapProblem, load_map
-from pipelines.rules import arrivals, contracts, destinations, flows, names, owners, proofs, statuses, systems
+from pipelines.rules import (
+    arrivals,
+    contracts,
+    destinations,
+    flows,
+    identities,
+    names,
+    owners,
+    proofs,
+    statuses,
+    systems,
+)
 from pipelines.rules.rule import RULES
 from tests.map_draft import Draft
 
@@ -486,7 +497,7 @@ def test_a_schedule_that_is_no_cron_is_found(draft: Draft, cron: str):
 def test_webhooks_that_nothing_catches_up_are_found(draft: Draft):
     del draft.systems["shopify"]["streams"]["orders_read"]
     found = [one for one in draft.findings() if one.rule == arrivals.webhooks_are_caught_up.__name__]
-    assert [finding.place.key for finding in found] == ["streams.orders.arrives"] * 2 + [
+    assert [finding.place.key for finding in found] == ["streams.orders.arrives"] * 3 + [
         "streams.orders_deleted.arrives"
     ]
     assert "add a stream with poll or catch_up" in found[0].says
@@ -747,3 +758,32 @@ def test_no_broken_map_stops_the_lint(draft: Draft, seed: int):
     except MapProblem as problem:
         said = str(problem).splitlines()
     assert [line for line in said if not line.startswith("map/")] == []
+
+
+# Identities
+
+
+def test_what_has_no_single_key_of_its_own_cannot_be_matched(draft: Draft):
+    draft.entities["stock"]["match"] = {"place": {"by": "location"}}
+    draft.reads(identities.matched_records_have_one_key, "map/entities/stock.yaml: match: ", "several parts", "delete")
+
+
+def test_a_match_that_is_called_like_something_else_is_found(draft: Draft):
+    draft.entities["customers"]["match"]["known_as"] = {"by": "name"}
+    draft.reads(
+        identities.match_names_are_free, "map/entities/customers.yaml: match.known_as: ", "names something else"
+    )
+
+
+def test_a_customer_inside_an_order_without_an_id_of_its_own_is_found(draft: Draft):
+    del draft.systems["shopify"]["streams"]["orders"]["says"]["customers"]["remote_id"]
+    draft.reads(
+        identities.what_is_told_aside_has_an_id_of_its_own,
+        SHOPIFY + "streams.orders.says.customers.remote_id: ",
+        "the id of orders",
+    )
+
+
+def test_a_match_by_what_no_record_has_is_found(draft: Draft):
+    draft.entities["customers"]["match"]["email"]["by"] = "lower(mail)"
+    draft.reads(contracts.expressions_can_be_read, "map/entities/customers.yaml: match.email.by: ", "mail")

@@ -607,6 +607,22 @@ def test_products_are_told_with_their_names_and_prices_also_when_only_the_templa
     assert payloads(tryton.connector.snapshot("products"))[changed["id"]] == changed
 
 
+def test_customers_are_told_with_how_to_reach_them_also_when_only_that_changes(tryton: RunningTryton) -> None:
+    told, cursor = poll(tryton.connector, "parties", None)
+    apply(tryton.connector, order(email="zoe@example.com", phone="+33 6 12 34 56 78"))
+    told, cursor = poll(tryton.connector, "parties", cursor)
+    (zoe,) = told.values()
+    assert (zoe["name"], zoe["email"], zoe["phone"]) == ("Zoé L'Hôpital", "zoe@example.com", "+33 6 12 34 56 78")
+    (contact,) = tryton.rpc.call("party.contact_mechanism.search", [("value", "=", "zoe@example.com")])
+    tryton.rpc.call("party.contact_mechanism.write", [contact], {"value": "zoe@example.org"})
+    told, _ = poll(tryton.connector, "parties", cursor)
+    assert {said["id"]: said["email"] for said in told.values()} == {zoe["id"]: "zoe@example.org"}
+    everyone = payloads(tryton.connector.snapshot("parties"))
+    assert everyone[zoe["id"]]["email"] == "zoe@example.org"
+    companies = tryton.rpc.call("company.company.search_read", [], 0, None, None, ["party"])
+    assert not {str(company["party"]) for company in companies} & everyone.keys()
+
+
 def test_a_snapshot_holds_everything_and_says_so_on_its_last_page(
     tryton: RunningTryton, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,6 +92,8 @@ def _of_stream(told: IntegrationMap, system: System, name: str, stream: Stream) 
         place = f"{key}.says.{entity}"
         names = row | ({"item"} if says.unfold else set())
         yield at_system(told, system, f"{place}.unfold", entity), says.unfold, row
+        yield at_system(told, system, f"{place}.when", entity), says.when, row
+        yield at_system(told, system, f"{place}.remote_id", entity), says.remote_id, row
         yield at_system(told, system, f"{place}.originates", entity), says.originates, names
         yield at_system(told, system, f"{place}.line", entity), says.line, names
         for part in says.key:
@@ -112,6 +114,8 @@ def _of_entity(told: IntegrationMap, entity: Entity) -> Spelled:
         yield at_field(told, entity, name, "rule"), field.rule, names
     for name, rule in entity.rules.items():
         yield at_entity(told, entity, f"rules.{name}.that"), rule.that, names
+    for name, match in entity.match.items():
+        yield at_entity(told, entity, f"match.{name}.by"), match.by, {*entity.key, *entity.fields}
     for name, flow in entity.flows.items():
         yield at_flow(entity, name, "when"), flow.when, names
         yield at_flow(entity, name, "canary"), flow.canary, names

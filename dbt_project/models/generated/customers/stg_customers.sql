@@ -30,7 +30,7 @@ shopify_orders as (
         from {{ ref("landing_customers") }}
         where system = 'shopify' and stream = 'orders' and {{ in_batch("inbox_id") }}
     )
-    where (heard[1] ->> '$') is not null
+    where ((heard[1] ->> '$')) is not null
 ),
 shopify_orders_read as (
     select
@@ -59,7 +59,7 @@ shopify_orders_read as (
         from {{ ref("landing_customers") }}
         where system = 'shopify' and stream = 'orders_read' and {{ in_batch("inbox_id") }}
     )
-    where (heard[1] ->> '$') is not null
+    where ((heard[1] ->> '$')) is not null
 ),
 tryton_parties as (
     select
