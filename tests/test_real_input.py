@@ -40,7 +40,7 @@ def shop(database_server: Server, tmp_path_factory: pytest.TempPathFactory, the_
     with new_world(database_server, tmp_path_factory.mktemp("real-shop"), the_map) as world:
         for told in real_orders():
             world.say("shopify", "orders", told, is_versioned="updated_at" in told, remote_id=str(told["id"]))
-        world.sync("products", "orders")
+        world.sync("products", "orders", "customers")
         yield world
 
 
@@ -59,6 +59,18 @@ def test_every_real_order_is_canonical_or_quarantined_with_a_reason(shop: World)
     canonical = {row["order_number"] for row in shop.rows("select order_number from orders")}
     rejected = {row["key"] for row in shop.rows("select key from orders_quarantine where is_rejected")}
     assert ids <= canonical | rejected
+
+
+def test_every_real_customer_is_canonical_and_a_guest_is_no_problem(shop: World) -> None:
+    told = {str(one["customer"]["id"]) for one in real_orders() if one.get("updated_at") and one.get("customer")}
+    rows = shop.rows("select customer_number from customers")
+    assert {row["customer_number"].removeprefix("SHOP-C") for row in rows} >= told
+    judged = {row["inbox_id"]: row["verdict"] for row in shop.rows("select inbox_id, verdict from customers_verdicts")}
+    guests = shop.rows("select inbox_id from landing_customers where payload ->> '$.customer.id' is null")
+    assert {judged[row["inbox_id"]] for row in guests} == {"ignored"}
+    for row in shop.rows("select reason, steward from customers_quarantine"):
+        assert row["reason"]
+        assert row["steward"]
 
 
 def test_the_same_real_bodies_again_change_nothing(shop: World) -> None:
