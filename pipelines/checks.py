@@ -14,6 +14,7 @@ import yaml
 from pipelines.asset_keys import flow_key, stream_key
 from pipelines.identity import doubts
 from pipelines.map_schema import Entity, Flow, IntegrationMap, Stream, System
+from pipelines.proofs import NOT_WRONG
 from resources.store import Store
 
 MODELS = Path(__file__).parents[1] / "dbt_project" / "models"
@@ -274,11 +275,12 @@ class Checks:
         """The results of `of_reconciling`; `sentences` are those of the reconciliations above their alarm."""
         for name, proof in self.the_map.entities[entity].reconcile.items():
             kinds = {kind: count for (told_of, kind), count in counts.items() if told_of == name}
-            wrong = sum(count for kind, count in kinds.items() if kind != "late")
+            wrong = sum(count for kind, count in kinds.items() if kind not in NOT_WRONG)
             alarm = next((told for told in sentences if told.startswith(f"{' and '.join(proof.between)} ")), None)
             told = alarm or (
                 f"{' and '.join(proof.between)} agree about {entity}, but for {wrong} differences, "
-                f"and {kinds.get('late', 0)} that are late within their promise."
+                f"and {kinds.get('late', 0)} that are late within their promise"
+                f"{', and ' + str(kinds['ignored']) + ' that a person leaves alone' if 'ignored' in kinds else ''}."
             )
             yield result(
                 f"reconcile_{entity}",

@@ -13,6 +13,7 @@ import duckdb
 from pipelines.codegen import environment
 from pipelines.facts import Facts
 from pipelines.map_schema import IntegrationMap
+from pipelines.proofs import NOT_WRONG
 from resources import lake, settings
 from resources.store import Store
 from resources.words import spell, teach
@@ -271,7 +272,7 @@ class Teller:
             flow = flows[version["flow"]][1] if version["flow"] in flows else None
             owed += _owed_by_delivery(version, flow.steward if flow else self.facts.steward)
         for row in differences:
-            if row["kind"] != "late":
+            if row["kind"] not in NOT_WRONG:
                 owed.append(Owed(row["steward"], f"{row['reconciliation']}: {_difference(row)}; {row['repair']}"))
         if unsettled:
             owed.append(Owed("Concord", f"{len(unsettled)} messages wait for the next run of sync_{self.entity}"))

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from pipelines.map_schema import Entity, IntegrationMap
 
+NOT_WRONG = ("late", "ignored")  # differences within their promise, and those that a person leaves alone for a while
+
 
 def can_be_asked(the_map: IntegrationMap, entity: str) -> set[str]:
     """The systems that tell an entity as a whole when they are looked at."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipelines.map_schema import IntegrationMap
+from pipelines.proofs import NOT_WRONG
 from resources import lake, settings
 from resources.alerts import Alert, end_alerts, raise_alerts
 from resources.connector import Connector
@@ -27,7 +28,7 @@ class Reconciled:
     @property
     def wrong(self) -> int:
         """Differences that are not merely late."""
-        return sum(count for (_, kind), count in self.counts.items() if kind != "late")
+        return sum(count for (_, kind), count in self.counts.items() if kind not in NOT_WRONG)
 
 
 def take_snapshot(store: Store, system: str, stream: str, connector: Connector) -> int:
@@ -68,7 +69,7 @@ def count_differences(entity: str, *, store: Store, the_map: IntegrationMap) -> 
     reconciled.counts = {(name, kind): count for name, kind, count in found}
     raised, over = [], []
     for name, proof in the_map.entities[entity].reconcile.items():
-        wrong = {k: n for (r, k), n in reconciled.counts.items() if r == name and k != "late"}
+        wrong = {k: n for (r, k), n in reconciled.counts.items() if r == name and k not in NOT_WRONG}
         total = sum(wrong.values())
         share = proof.alarm_above.endswith("%")
         limit = float(proof.alarm_above.rstrip("%")) * (max(reconciled.records, 1) / 100 if share else 1)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import duckdb
 
+from pipelines.differences import Decided
 from pipelines.facts import Facts
 from pipelines.map_schema import IntegrationMap
 from resources import lake, settings
@@ -41,6 +42,35 @@ def decide(
     with store.transaction() as connection:
         in_order(connection)
         connection.execute(query("write_ledger"), _row(entity, key, "decided", by_whom, field=field, value=value))
+
+
+def take(store: Store, the_map: IntegrationMap, decided: Sequence[Decided], *, by_whom: str) -> None:
+    """Record what people decided about differences, all of it or, where one cannot be, nothing. Raises Unacceptable."""
+    rows = []
+    must_stand: dict[str, list[str]] = {}  # what is corrected or delivered again has to be one of our records
+    for one in decided:
+        facts = entity_of(the_map, one.entity)
+        if not one.ignore_until:
+            must_stand.setdefault(one.entity, []).append(one.record)
+        who = f"{by_whom} ({one.why})"
+        if one.correct_to:
+            _must_fit(_with_field(the_map, one.entity, str(one.field)), str(one.field), one.correct_to)
+            told = {"field": str(one.field), "value": one.correct_to}
+            rows.append(_row(one.entity, one.record, "decided", who, **told))
+        elif one.ignore_until:
+            if one.reconciliation not in facts.entity.reconcile:
+                raise Unacceptable(f"{one.entity} has no reconciliation {one.reconciliation!r}; export the sheet anew")
+            told = {"value": one.ignore_until.isoformat(), "flow": one.reconciliation}
+            rows.append(_row(one.entity, one.record, "ignored", who, **told) | {"field": one.field})
+        elif one.repair_by:
+            outbound(the_map, one.repair_by)
+            rows.append(_row(one.entity, one.record, "repair", who, flow=one.repair_by))
+    for entity, keys in must_stand.items():
+        _must_be_known(store, entity_of(the_map, entity), keys)
+    with store.transaction() as connection:
+        in_order(connection)
+        if rows:
+            connection.execute(query("write_ledger"), rows)
 
 
 def revoke(store: Store, the_map: IntegrationMap, *, entity: str, key: str, field: str, by_whom: str) -> str:
@@ -121,7 +151,7 @@ def found_by(store: Store, the_map: IntegrationMap, flow: str, reconciliation: s
         try:
             rows = db.execute(
                 f"select distinct {_key_sql(facts)} from reconcile_{facts.name} "
-                "where reconciliation = $name and kind <> 'late' and repair like 'concord repair ' || $flow || ' %' order by 1",
+                "where reconciliation = $name and kind not in ('late', 'ignored') and repair like 'concord repair ' || $flow || ' %' order by 1",
                 {"name": reconciliation, "flow": flow},
             ).fetchall()
         except duckdb.CatalogException:
@@ -130,7 +160,7 @@ def found_by(store: Store, the_map: IntegrationMap, flow: str, reconciliation: s
 
 
 def _row(entity: str, key: str, kind: str, by_whom: str, **told: str) -> dict[str, str | None]:
-    empty = dict.fromkeys(("system", "remote_id", "field", "value"))
+    empty = dict.fromkeys(("system", "remote_id", "field", "value", "flow"))
     return {**empty, "entity": entity, "key": key, "kind": kind, "by_whom": by_whom, **told}
 
 
@@ -182,6 +212,7 @@ def _must_fit(facts: Facts, field: str, value: str) -> None:
         db.execute("create schema if not exists main; attach ':memory:' as lake")
         teach(db)
         told = "".join(f", cast(null as varchar) as {name}" for name in facts.fields if name not in (field, "zone"))
+        told += f", minor_units({facts.cast(field)}) as currency_units" * (field == facts.currency)
         row = db.execute(
             f"select coalesce({condition}, true) from (select {facts.cast(field)} as {field}{told} "
             f"from (select $value as {field}_told, 'UTC' as zone))",

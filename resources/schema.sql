@@ -38,6 +38,7 @@ create table ledger (
         'decided',    -- a person decided that field is value, until revoked
         'revoked',    -- the decision about field no longer holds
         'restore',    -- a foreign write is answered: the owner's value goes to system again
+        'ignored',    -- the difference in field that the reconciliation (flow) finds is left alone until value
         'repair'      -- a person or a reconciliation asks to deliver key to system again
     )),
     system     text,

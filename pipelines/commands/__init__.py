@@ -17,6 +17,7 @@ from resources.settings import ROOT
 FOR_PEOPLE = {
     "pipelines.commands.run.CannotRun": 2,
     "pipelines.connectors.MissingSetting": 2,
+    "pipelines.differences.Unreadable": 1,
     "pipelines.journey.Ambiguous": 1,
     "pipelines.journey.NotFound": 1,
     "pipelines.lineage.NoModels": 1,

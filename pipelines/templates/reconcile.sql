@@ -27,6 +27,14 @@ with held as (
 <% endif %>
 ),
 
+-- What a person said to leave alone until a day.
+ignored as (
+    select key, flow as reconciliation, field, arg_max(cast(value as timestamptz), ledger_id) as ignored_until
+    from {{ ref("ledger_<< e.name >>") }}
+    where kind = 'ignored' and in_turn(key)
+    group by key, flow, field
+),
+
 looks as (
     select system, min(finished_at) as looked_at
     from {{ ref("snapshots_<< e.name >>") }}
@@ -120,11 +128,15 @@ holds as (
 <% endfor %>
 
 select
-    reconciliation, << key >>, one_side, other_side,
-    case when difference.kind <> 'duplicate' and since > looked_at - to_seconds(within) then 'late' else difference.kind end as kind,
+    found.reconciliation, << key >>, one_side, other_side,
+    case
+        when difference.kind <> 'duplicate' and since > looked_at - to_seconds(within) then 'late'
+        when ignored_until > now() then 'ignored'
+        else difference.kind
+    end as kind,
     difference.kind as would_be,
     difference.field as field, difference.one_value as one_value, difference.other_value as other_value,
-    since, looked_at, greatest(looked_at - since, interval 0 seconds) as age, steward, repair
+    since, looked_at, greatest(looked_at - since, interval 0 seconds) as age, steward, repair, ignored_until
 from (
 <% for name, proof in e.reconciliations.items() %>
     select
@@ -142,4 +154,7 @@ from (
 <% endif %>
     << "union all" if not loop.last >>
 <% endfor %>
-)
+) as found
+left join ignored
+    on ignored.key = found.<< key >> and ignored.reconciliation = found.reconciliation
+    and ignored.field is not distinct from found.difference.field

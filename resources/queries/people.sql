@@ -1,6 +1,6 @@
 -- name: write_ledger
-insert into ledger (entity, key, kind, system, remote_id, field, value, by_whom)
-values (:entity, :key, :kind, :system, :remote_id, :field, :value, :by_whom)
+insert into ledger (entity, key, kind, system, remote_id, field, value, flow, by_whom)
+values (:entity, :key, :kind, :system, :remote_id, :field, :value, :flow, :by_whom)
 
 -- name: link_by_person
 insert into links (entity, system, remote_id, key, made_by)

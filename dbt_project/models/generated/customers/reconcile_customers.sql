@@ -14,6 +14,14 @@ with held as (
     where in_turn(coalesce(links.key, stg.customer_number))
 ),
 
+-- What a person said to leave alone until a day.
+ignored as (
+    select key, flow as reconciliation, field, arg_max(cast(value as timestamptz), ledger_id) as ignored_until
+    from {{ ref("ledger_customers") }}
+    where kind = 'ignored' and in_turn(key)
+    group by key, flow, field
+),
+
 looks as (
     select system, min(finished_at) as looked_at
     from {{ ref("snapshots_customers") }}
@@ -29,6 +37,7 @@ deliveries as (
 
 storefront_and_erp_us as (
     select customer_number, cast(last_received_at as timestamptz) as told_at, 1 as copies,
+        email,
     from {{ ref("customers") }}
     where in_turn(customer_number) and deleted_at is null
 ),
@@ -36,6 +45,7 @@ storefront_and_erp_erp as (
     -- What its newest message says: fields that went along through the grouping would take three times the memory.
     select
         newest.*,
+        stg.email,
     from (
         select
             customer_number, max(received_at) as told_at, count(distinct remote_id) as copies,
@@ -61,6 +71,8 @@ storefront_and_erp as (
             else list_filter([
                 if(one.copies > 1, struct_pack(kind := 'duplicate', field := null, one_value := cast(one.copies as varchar), other_value := null), null),
                 if(other.copies > 1, struct_pack(kind := 'duplicate', field := null, one_value := null, other_value := cast(other.copies as varchar)), null),
+                if(one.email is distinct from other.email,
+                    struct_pack(kind := 'differs', field := 'email', one_value := one.email, other_value := other.email), null),
             ], lambda difference: difference is not null)
         end) as difference,
         greatest(one.told_at, other.told_at, delivered.at) as since,
@@ -76,11 +88,15 @@ storefront_and_erp as (
 )
 
 select
-    reconciliation, customer_number, one_side, other_side,
-    case when difference.kind <> 'duplicate' and since > looked_at - to_seconds(within) then 'late' else difference.kind end as kind,
+    found.reconciliation, customer_number, one_side, other_side,
+    case
+        when difference.kind <> 'duplicate' and since > looked_at - to_seconds(within) then 'late'
+        when ignored_until > now() then 'ignored'
+        else difference.kind
+    end as kind,
     difference.kind as would_be,
     difference.field as field, difference.one_value as one_value, difference.other_value as other_value,
-    since, looked_at, greatest(looked_at - since, interval 0 seconds) as age, steward, repair
+    since, looked_at, greatest(looked_at - since, interval 0 seconds) as age, steward, repair, ignored_until
 from (
     select
         storefront_and_erp.*, 0 as within, 'team:service' as steward,
@@ -92,4 +108,7 @@ from (
         end as repair
     from storefront_and_erp
     
-)
+) as found
+left join ignored
+    on ignored.key = found.customer_number and ignored.reconciliation = found.reconciliation
+    and ignored.field is not distinct from found.difference.field

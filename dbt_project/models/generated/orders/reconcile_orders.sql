@@ -23,6 +23,14 @@ with held as (
     qualify row_number() over (partition by stg.system, stg.remote_id order by stg.order_key desc) = 1 and not stg.is_deletion
 ),
 
+-- What a person said to leave alone until a day.
+ignored as (
+    select key, flow as reconciliation, field, arg_max(cast(value as timestamptz), ledger_id) as ignored_until
+    from {{ ref("ledger_orders") }}
+    where kind = 'ignored' and in_turn(key)
+    group by key, flow, field
+),
+
 looks as (
     select system, min(finished_at) as looked_at
     from {{ ref("snapshots_orders") }}
@@ -110,11 +118,15 @@ storefront_and_erp as (
 )
 
 select
-    reconciliation, order_number, one_side, other_side,
-    case when difference.kind <> 'duplicate' and since > looked_at - to_seconds(within) then 'late' else difference.kind end as kind,
+    found.reconciliation, order_number, one_side, other_side,
+    case
+        when difference.kind <> 'duplicate' and since > looked_at - to_seconds(within) then 'late'
+        when ignored_until > now() then 'ignored'
+        else difference.kind
+    end as kind,
     difference.kind as would_be,
     difference.field as field, difference.one_value as one_value, difference.other_value as other_value,
-    since, looked_at, greatest(looked_at - since, interval 0 seconds) as age, steward, repair
+    since, looked_at, greatest(looked_at - since, interval 0 seconds) as age, steward, repair, ignored_until
 from (
     select
         storefront_and_erp.*, 600 as within, 'team:finance' as steward,
@@ -127,4 +139,7 @@ from (
     from storefront_and_erp
     left join holds on holds.order_number = storefront_and_erp.order_number and holds.flow = 'orders_to_erp'
     
-)
+) as found
+left join ignored
+    on ignored.key = found.order_number and ignored.reconciliation = found.reconciliation
+    and ignored.field is not distinct from found.difference.field

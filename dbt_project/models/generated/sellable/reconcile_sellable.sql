@@ -14,6 +14,14 @@ with held as (
     where in_turn(coalesce(links.key, stg.sku))
 ),
 
+-- What a person said to leave alone until a day.
+ignored as (
+    select key, flow as reconciliation, field, arg_max(cast(value as timestamptz), ledger_id) as ignored_until
+    from {{ ref("ledger_sellable") }}
+    where kind = 'ignored' and in_turn(key)
+    group by key, flow, field
+),
+
 looks as (
     select system, min(finished_at) as looked_at
     from {{ ref("snapshots_sellable") }}
@@ -85,11 +93,15 @@ storefront_shows_what_we_know as (
 )
 
 select
-    reconciliation, sku, one_side, other_side,
-    case when difference.kind <> 'duplicate' and since > looked_at - to_seconds(within) then 'late' else difference.kind end as kind,
+    found.reconciliation, sku, one_side, other_side,
+    case
+        when difference.kind <> 'duplicate' and since > looked_at - to_seconds(within) then 'late'
+        when ignored_until > now() then 'ignored'
+        else difference.kind
+    end as kind,
     difference.kind as would_be,
     difference.field as field, difference.one_value as one_value, difference.other_value as other_value,
-    since, looked_at, greatest(looked_at - since, interval 0 seconds) as age, steward, repair
+    since, looked_at, greatest(looked_at - since, interval 0 seconds) as age, steward, repair, ignored_until
 from (
     select
         storefront_shows_what_we_know.*, 600 as within, 'team:ecommerce' as steward,
@@ -102,4 +114,7 @@ from (
     from storefront_shows_what_we_know
     left join holds on holds.sku = storefront_shows_what_we_know.sku and holds.flow = 'sellable_to_storefront'
     
-)
+) as found
+left join ignored
+    on ignored.key = found.sku and ignored.reconciliation = found.reconciliation
+    and ignored.field is not distinct from found.difference.field
