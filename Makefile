@@ -16,7 +16,7 @@ help:
 	@echo "make test     everything that must hold: lint, types, generated files, the map, all tests"
 	@echo "make bench    measure speed, and print the table of the README"
 	@echo "make lint     style and types alone"
-	@echo "make write    write the dbt models and the JSON Schema from the map"
+	@echo "make write    write the dbt models, the JSON Schema and the pictures from the map"
 	@echo "make check    lint the map, with a verdict per flow"
 	@echo "make clean    remove the virtual environment and caches; state in .concord/ stays (concord reset empties it)"
 
@@ -27,6 +27,7 @@ test: lint
 	@echo "== generated files"
 	@$(BIN)/concord write --check
 	@$(BIN)/concord schema --check
+	@$(BIN)/concord draw --check
 	@echo "== map"
 	@$(BIN)/concord check
 	@echo "== tests"
@@ -45,6 +46,7 @@ lint: $(SET_UP)
 write: $(SET_UP)
 	@$(BIN)/concord write
 	@$(BIN)/concord schema
+	@$(BIN)/concord draw
 
 check: $(SET_UP)
 	@$(BIN)/concord check $(ARGS)

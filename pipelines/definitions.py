@@ -13,6 +13,7 @@ from pipelines.connectors import connector_class, file_streams
 from pipelines.housekeeping import retention
 from pipelines.jobs import Jobs
 from pipelines.lineage import Lineage, read_models
+from pipelines.map_asset import map_job, map_sensor, the_map_asset
 from pipelines.map_schema import IntegrationMap, System, load_map
 from pipelines.sensors import HEAD_START, Sensors
 from pipelines.steps import Steps
@@ -34,10 +35,10 @@ def build(
     marks = {entity.entity: fingerprint(the_map, entity.entity) for entity in the_map.roots}
     sensors = Sensors(the_map, marks, has_changed, head_start)
     return dg.Definitions(
-        assets=steps.assets(),
+        assets=[*steps.assets(), the_map_asset(the_map)],
         asset_checks=steps.scheduled_checks(),
-        jobs=[*Jobs(lineage, checks).all(), retention],
-        sensors=sensors.all(),
+        jobs=[*Jobs(lineage, checks).all(), map_job(), retention],
+        sensors=[*sensors.all(), map_sensor(the_map)],
         schedules=sensors.schedules(),
         resources={
             "store": the_store(),

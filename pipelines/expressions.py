@@ -1,6 +1,7 @@
 """What a DuckDB expression of the map says, read from DuckDB's own parse: its names, functions, words and slips."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +24,7 @@ class Expression:
     slips: tuple[str, ...] = ()  # reads as something else than what was meant
     words: frozenset[str] = frozenset()  # constant texts that it may answer
     is_closed: bool = False  # it answers nothing but these words
+    shape: str = "…"  # what its answers look like to a person, with the names of what is read
 
 
 @cache
@@ -49,6 +51,7 @@ def read(text: str) -> Expression:
         slips=tuple(_slips(top)),
         words=words,
         is_closed=is_closed,
+        shape=_shape(top),
     )
 
 
@@ -121,3 +124,29 @@ def _words(node: dict[str, Any]) -> tuple[frozenset[str], bool]:
         return frozenset(), False
     told = [_words(answer) for answer in answers]
     return frozenset().union(*(words for words, _ in told)), all(is_closed for _, is_closed in told)
+
+
+def _shape(node: dict[str, Any]) -> str:
+    """Constants as they are, and what is read from a message by its last name there; what is computed, by what it reads."""
+    match node["class"]:
+        case "CONSTANT":
+            return "" if node["value"]["is_null"] else str(node["value"]["value"])
+        case "COLUMN_REF":
+            return f"‹{node['column_names'][-1]}›"
+        case "LAMBDA" if _is_path(node):
+            return _place(node["expr"])
+        case "FUNCTION" if node["function_name"] in ARROWS:
+            return _place(node["children"][1])
+        case "FUNCTION" if node["function_name"] == "||":
+            return "".join(_shape(child) for child in node["children"])
+        case "CASE":
+            inside = [check["then_expr"] for check in node["case_checks"]] + [node["else_expr"]]
+        case _:
+            inside = node.get("children") or [node[key] for key in ("child",) if key in node]
+    return next((shape for child in inside if "‹" in (shape := _shape(child))), "…")
+
+
+def _place(path: dict[str, Any]) -> str:
+    """The last name of a JSON path: id for $.order.id."""
+    names = re.findall(r"\w+", str(path.get("value", {}).get("value", "")).replace("[0]", ""))
+    return f"‹{names[-1]}›" if names else "…"

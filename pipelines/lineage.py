@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 
 from pipelines.asset_keys import flow_key, snapshot_key, stream_key
-from pipelines.map_schema import Entity, EntityField, Flow, IntegrationMap, Stream, System
+from pipelines.map_schema import Entity, EntityField, Flow, IntegrationMap, Stream, System, spelled
 from pipelines.proofs import looks
 
 MODELS = Path(__file__).parents[1] / "dbt_project" / "models"
@@ -202,7 +202,7 @@ class Lineage:
                 flow_key(system.system, name),
                 deps=[f"wanted_{entity.entity}"],
                 description=f"{flow.meaning or f'{entity.entity} as {system.system} should hold them.'} "
-                f"Promised within {pretty(flow.max_lag)}; tier {flow.tier}, {flow.mode}.",
+                f"Promised within {spelled(flow.max_lag)}; tier {flow.tier}, {flow.mode}.",
                 group_name=entity.entity,
                 owners=owners(flow.steward),
                 kinds={"delivery", system.role},
@@ -287,14 +287,6 @@ def _schema_of(entity: Entity) -> dg.TableSchema:
 def owners(*stewards: str) -> list[str]:
     """Those stewards whom Dagster can show as owners: teams and addresses."""
     return [steward for steward in stewards if re.fullmatch(r"team:.+|[^@\s]+@[^@\s]+\.[^@\s]+", steward)]
-
-
-def pretty(seconds: int) -> str:
-    """A duration as the map writes it."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
 
 
 def keys(specs: Iterable[dg.AssetSpec]) -> list[dg.AssetKey]:

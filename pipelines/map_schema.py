@@ -33,6 +33,24 @@ def seconds(text: Any) -> int:
     return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
+def spelled(duration: int) -> str:
+    """Seconds as the map writes them: 90s, 2m, 1h, 1d."""
+    size, unit = next((s, u) for s, u in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")) if duration % s == 0)
+    return f"{duration // size}{unit}"
+
+
+def cron_in_words(cron: str) -> str:
+    """A schedule as people say it, where it is a plain one: every 10m, every hour, every day at 04:30."""
+    match = re.fullmatch(r"(?:\*|(\d+)-59)/(\d+) \* \* \* \*", cron)
+    if match and int(match[1] or 0) < int(match[2]):
+        return f"every {match[2]}m"
+    if re.fullmatch(r"\d+ \* \* \* \*", cron):
+        return "every hour"
+    if match := re.fullmatch(r"(\d+) (\d+) \* \* \*", cron):
+        return f"every day at {match[2]:0>2}:{match[1]:0>2}"
+    return cron
+
+
 def as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 

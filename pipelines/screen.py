@@ -15,10 +15,10 @@ WIDE = 200  # columns of a table in a file or pipe
 EVENTS = 6  # how many of the last events stay in the live area
 
 
-def console_for_tables() -> Console:
-    """Where nobody sits at a terminal there is no width to keep to, and nothing is cut off."""
+def console_for_tables(wide: int = WIDE) -> Console:
+    """Where nobody sits at a terminal there is no width to keep to but this, and nothing is cut off."""
     console = Console()
-    return console if console.is_terminal else Console(width=WIDE)
+    return console if console.is_terminal else Console(width=wide)
 
 
 class Screen:

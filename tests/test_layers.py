@@ -14,14 +14,14 @@ FILES = sorted([*ROOT.glob("pipelines/**/*.py"), *ROOT.glob("resources/**/*.py")
 BELOW = [
     ["pipelines.map_schema", "pipelines.expressions", "pipelines.asset_keys"],
     ["pipelines.spelling", "pipelines.connectors", "pipelines.map_places"],
-    ["pipelines.proofs", "pipelines.identity", "pipelines.differences"],
+    ["pipelines.proofs", "pipelines.identity", "pipelines.differences", "pipelines.sheet"],
     ["pipelines.facts", "pipelines.iso_words"],
     ["pipelines.codegen"],
 ]
 ABOVE = [
-    ["pipelines.outcomes"],
+    ["pipelines.outcomes", "pipelines.pictures"],
     ["pipelines.steps"],
-    ["pipelines.jobs"],
+    ["pipelines.jobs", "pipelines.map_asset"],
     ["pipelines.definitions"],
     ["pipelines.programs"],
     ["pipelines.commands"],

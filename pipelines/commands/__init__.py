@@ -24,6 +24,7 @@ FOR_PEOPLE = {
     "pipelines.map_schema.MapProblem": 1,
     "pipelines.models.BuildFailed": 1,
     "pipelines.reconciliation.SnapshotIncomplete": 2,
+    "pipelines.replacement.NoReplacement": 1,
     "pipelines.wishes.Unacceptable": 1,
     "resources.connector.BadMessage": 1,
     "resources.connector.BadSignature": 1,

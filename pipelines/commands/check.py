@@ -11,8 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipelines.map_lint import Report, lint
-from pipelines.map_schema import MAP_DIR, IntegrationMap, load_map
-from pipelines.rules.paces import spelled
+from pipelines.map_schema import MAP_DIR, IntegrationMap, load_map, spelled
 from pipelines.screen import console_for_tables
 
 COLOURS = {"error": "red", "provisional": "yellow", "hint": "cyan"}

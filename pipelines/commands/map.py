@@ -1,25 +1,28 @@
-"""Draws the map: in words, as a landscape of systems and entities, or as the journey of one record."""
-
-from pathlib import Path
+"""Tells the map in words: entity by entity, who tells what, who takes it, how soon, and how it is proved."""
 
 import click
 
-from pipelines.map_picture import journey, landscape, told_in_words
-from pipelines.map_schema import load_map
+from pipelines.map_places import path_of
+from pipelines.map_schema import IntegrationMap, cron_in_words, load_map, spelled
 
 
 @click.command("map")
-@click.option("--svg", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Draw into this SVG file.")
-@click.option("--journey", "entity", metavar="ENTITY", help="Draw the journey of this entity's records, lane by lane.")
-def command(svg: Path | None, entity: str | None) -> None:
-    """Show which system tells and takes what."""
-    told = load_map()
-    if entity and entity not in told.entities:
-        raise click.UsageError(f"there is no entity {entity!r}; name one of {', '.join(told.entities)}")
-    if entity and not svg:
-        raise click.UsageError("a journey is a picture; name its file with --svg")
-    if svg is None:
-        click.echo(told_in_words(told), nl=False)
-        return
-    svg.write_text(journey(told, entity) if entity else landscape(told), encoding="utf-8")
-    click.echo(f"{svg}: drawn")
+def command() -> None:
+    """Show which system tells and takes what; `concord draw` draws it."""
+    click.echo(in_words(load_map()), nl=False)
+
+
+def in_words(told: IntegrationMap) -> str:
+    """The map as lines of text, entity by entity."""
+    lines = []
+    for entity in told.roots:
+        children = "".join(f", with {child.entity}" for child in told.children(entity.entity))
+        lines.append(f"{entity.entity}{children}: {entity.meaning}")
+        for name, flow in entity.flows.items():
+            promise = f"{flow.timing.replace('_', ' ')}, {spelled(flow.max_lag)}"
+            lines.append(f"  {name}: {path_of(told, entity, flow)} ({promise})")
+        lines += [
+            f"  {name}: {' = '.join(proof.between)}, {cron_in_words(proof.every)}"
+            for name, proof in entity.reconcile.items()
+        ]
+    return "\n".join(lines) + "\n"

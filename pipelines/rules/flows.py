@@ -1,8 +1,8 @@
 """Rules on flows: what is promised can be kept, and failure has been thought of."""
 
 from pipelines.map_places import at_flow, every_flow, outbound
-from pipelines.map_schema import Entity, IntegrationMap, System
-from pipelines.rules.paces import is_cron, longest_gap, pace_of, spelled
+from pipelines.map_schema import Entity, IntegrationMap, System, spelled
+from pipelines.rules.paces import is_cron, longest_gap, pace_of
 from pipelines.rules.rule import Found, Problem, error, provisional
 
 

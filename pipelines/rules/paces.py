@@ -66,10 +66,3 @@ def _days(pattern: str) -> list[int]:
     while not days or (days[-1] < YEARS and len(days) < 800):
         days.append((runs.get_next(datetime) - start).days)
     return days
-
-
-def spelled(pace: int) -> str:
-    unit, size = next(
-        (unit, size) for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if pace % size == 0
-    )
-    return f"{pace // size}{unit}"

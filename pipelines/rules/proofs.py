@@ -13,8 +13,7 @@ from pipelines.map_places import (
     speaks_of,
     takers,
 )
-from pipelines.map_schema import Entity, IntegrationMap, Says, System
-from pipelines.rules.paces import spelled
+from pipelines.map_schema import Entity, IntegrationMap, Says, System, spelled
 from pipelines.rules.rule import Found, Problem, error, hint, provisional
 
 
