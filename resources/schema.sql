@@ -113,7 +113,9 @@ create table outbox (
     attempts          int not null default 0,           -- times that it was sent
     first_sent_at     timestamptz,
     last_error        text,
-    parked_because    text check (parked_because in ('refused', 'gave up', 'unknown', 'flood', 'shadow', 'foreign writes')),
+    parked_because    text constraint outbox_parked_because_check check (parked_because in (
+        'refused', 'gave up', 'unknown', 'flood', 'shadow', 'foreign writes', 'own field'
+    )),
     parked_by_run     text,               -- the Dagster run that parked it; re-executing that run claims it
     caused_by_inbox_id bigint,            -- the newest message behind it
     received_at       timestamptz,        -- when that message was received: the start of the lag
@@ -204,4 +206,4 @@ create table webhook_health (
 );
 
 create table schema_version (version int primary key, applied_at timestamptz not null default now());
-insert into schema_version values (2);
+insert into schema_version values (3);
