@@ -3,7 +3,6 @@
 import base64
 import hmac
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,60 +13,20 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 
 from pipelines.commands import main
-from pipelines.drift import LEARNING, kind_of_file, look
+from pipelines.drift import LEARNING, kind_of_file
 from pipelines.map_schema import IntegrationMap, load_map
 from pipelines.promises import IN_A_ROW, KEPT, MISSED, Promise
 from pipelines.reads import reads_of
 from pipelines.webhooks import Door, topics_of
-from resources.connector import Connector, Message
 from resources.files import Drop
 from resources.findings import Looked
-from resources.inbox import keep
 from resources.shopify import Shopify
 from resources.store import Store
-from resources.text import as_payload
 from resources.webhook_health import record
-from tests.fixtures_world import line, order
+from tests.drifting_shop import Change, Shop
 from tests.map_draft import Draft
 from tests.test_webhooks import running
 from tests.wanting import select
-
-Change = Callable[[dict[str, Any]], None]
-
-
-class Shop:
-    """A storefront that posts orders, and a look at them."""
-
-    def __init__(self, store: Store, the_map: IntegrationMap) -> None:
-        self.store, self.the_map, self.number = store, the_map, 0
-
-    def posts(
-        self, count: int, change: Change | None = None, *, stream: str = "orders", system: str = "shopify"
-    ) -> None:
-        messages = []
-        for _ in range(count):
-            self.number += 1
-            told = order(self.number, lines=[line()])
-            if change:
-                change(told)
-            body = json.dumps(told).encode()
-            messages.append(Message(stream, as_payload(body), body, remote_id=str(self.number)))
-        with self.store.transaction() as connection:
-            keep(connection, system=system, arrived_by="webhook", messages=messages)
-
-    def look(self, **connectors: Connector) -> Looked:
-        return look(self.store, self.the_map, connectors)
-
-    def fields(self) -> list[str]:
-        """The paths that a look now tells of."""
-        return [row["what"] for row in self.look().findings if row["kind"] == "field"]
-
-    def alerts(self, kind: str) -> list[tuple[str, str, str]]:
-        return select(
-            self.store,
-            "select subject, steward, sentence from alerts where over_at is null and kind = :kind order by 1",
-            kind=kind,
-        )
 
 
 @pytest.fixture
