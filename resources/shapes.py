@@ -18,12 +18,13 @@ from resources.words import teach
 
 PIECE = 20_000  # messages that are in our memory at once
 PIECE_BYTES = 32_000_000  # of payloads
+SLICE_CHARACTERS = 2_000_000  # of payloads that DuckDB parses at once: it takes 25 times as much memory
 DEEPEST = 40  # levels of a payload that are looked at
 
 Kind = Literal["object", "list", "text", "boolean", "null", "any"]  # any: an empty object, or a list of unlike things
 KINDS: dict[str, Kind] = {"VARCHAR": "text", "BOOLEAN": "boolean", "NULL": "null", "JSON": "any"}
 UNFIT = {  # texts that are not of their type; an empty one says nothing
-    "a number": "as_decimal({0}) is null",
+    "a number": "not is_decimal({0})",
     "a time": "as_instant({0}, 'UTC') is null and try_cast({0} as date) is null",
 }
 
@@ -91,52 +92,85 @@ def shapes_of(
     writer: str | None = None,
 ) -> Piece:
     """The shapes of these messages, few as they are, and which message has which."""
-    told = pa.table({"inbox_id": pa.array(inbox_ids, pa.int64()), "payload": pa.array(payloads, pa.string())})
-    db.register("told", told)
-    unfit = ", ".join(_is_unfit(path, kind) for path, kind in typed.items())
+    paths, unfit = _unfit(typed)
     db.execute(
-        f"""
-        create or replace temp table heard as
-        select inbox_id, cast(json_structure(payload) as varchar) as structure, cast([{unfit}] as boolean[]) as unfit
-        from told;
-        create or replace temp table shapes as
-        select structure, unfit, row_number() over (order by min(inbox_id)) - 1 as number
+        """
+        create or replace temp table heard (inbox_id bigint, structure varchar, unfit boolean[], writer varchar);
+        create or replace temp table shapes (structure varchar, unfit boolean[], number bigint)
+        """
+    )
+    for some in _slices(inbox_ids, payloads):
+        db.register("told", some)
+        db.execute(
+            f"""
+            insert into heard
+            select inbox_id, json_structure(payload), {unfit}, told({writer or "null"})
+            from told
+            """
+        )
+        db.unregister("told")
+    db.execute(
+        """
+        insert into shapes
+        select structure, unfit, row_number() over (order by min(inbox_id)) - 1
         from heard
         group by structure, unfit
         """
     )
-    writers = _writers(db, writer) if writer else {}
-    db.unregister("told")
     found = db.execute("select structure, unfit from shapes order by number").fetchall()
     which = db.execute(
         "select inbox_id, number from heard join shapes using (structure, unfit) order by inbox_id"
     ).fetchnumpy()
-    paths = list(typed)
     shapes = [
         Shape(_kinds(json.loads(structure)), frozenset(path for path, is_so in zip(paths, bad, strict=True) if is_so))
         for structure, bad in found
     ]
-    return Piece(np.asarray(which["inbox_id"]), np.asarray(which["number"]), shapes, writers)
+    return Piece(np.asarray(which["inbox_id"]), np.asarray(which["number"]), shapes, _writers(db))
 
 
-def _writers(db: duckdb.DuckDBPyConnection, writer: str) -> dict[str, npt.NDArray[np.int64]]:
+def _slices(inbox_ids: list[int], payloads: list[str]) -> Iterator[pa.Table]:
+    """So many messages at once as DuckDB can parse in its memory."""
+    start, size = 0, 0
+    for position, payload in enumerate(payloads):
+        size += len(payload)
+        if size > SLICE_CHARACTERS or position + 1 == len(payloads):
+            ids, texts = inbox_ids[start : position + 1], payloads[start : position + 1]
+            yield pa.table({"inbox_id": pa.array(ids, pa.int64()), "payload": pa.array(texts, pa.string())})
+            start, size = position + 1, 0
+
+
+def _writers(db: duckdb.DuckDBPyConnection) -> dict[str, npt.NDArray[np.int64]]:
     """The messages of each writer."""
     rows = db.execute(
-        f"""
-        select writer, list(inbox_id order by inbox_id)
-        from (select told({writer}) as writer, inbox_id from told)
-        where writer is not null group by writer order by writer
-        """
+        "select writer, list(inbox_id order by inbox_id) from heard where writer is not null group by writer order by writer"
     ).fetchall()
     return {name: np.asarray(ids, dtype=np.int64) for name, ids in rows}
 
 
-def _is_unfit(path: str, kind: str) -> str:
-    """Whether any text at the path is not of its type, as DuckDB asks it."""
-    place = place_of(path).replace("'", "''")
-    found = f"json_extract_string(payload, '{place}')"
-    texts = found if "*" in place else f"[{found}]"
-    return f"len(list_filter({texts}, lambda one: told(one) is not null and {UNFIT[kind].format('told(one)')})) > 0"
+def _unfit(typed: Mapping[str, str]) -> tuple[list[str], str]:
+    """The paths in the order of the expression, and the expression: of each whether any text there is not of its type.
+
+    DuckDB looks up all paths without a list at once, and those in lists one by one.
+    """
+    paths: list[str] = []
+    parts = ["cast([] as boolean[])"]
+    for kind, condition in UNFIT.items():
+        is_unfit = f"one is not null and {condition.format('one')}"
+        plain = [path for path, expected in typed.items() if expected == kind and "*" not in place_of(path)]
+        if plain:
+            paths += plain
+            texts = f"json_extract_string(payload, [{', '.join(_quoted(path) for path in plain)}])"
+            parts.append(f"list_transform(list_transform({texts}, lambda one: told(one)), lambda one: {is_unfit})")
+        for path in (path for path, expected in typed.items() if expected == kind and path not in plain):
+            paths.append(path)
+            texts = f"json_extract_string(payload, {_quoted(path)})"
+            found = f"list_filter(list_transform({texts}, lambda one: told(one)), lambda one: {is_unfit})"
+            parts.append(f"[len({found}) > 0]")
+    return paths, " || ".join(parts)
+
+
+def _quoted(path: str) -> str:
+    return "'" + place_of(path).replace("'", "''") + "'"
 
 
 def _kinds(structure: Any) -> dict[str, Kind]:
