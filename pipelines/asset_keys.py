@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+UNCLAIMED = dg.AssetKey("unclaimed")  # what arrives and no stream of the map takes
+
 
 def stream_key(system: str, stream: str) -> dg.AssetKey:
     """What a system tells. The graph shows the last part of a key alone, so that says the system too."""

@@ -397,6 +397,7 @@ def _parked(system: str, name: str, flow: Flow, health: Mapping[str, Any]) -> dg
         what = {
             "flood": f"look at what changed, then run `concord release {name}`",
             "foreign writes": f"find out who overwrites it in {system}",
+            "own field": "find who wrote it into the flow, and take the field out",
         }.get(health["parked_because"], f"mend the cause, then re-execute run {(health['parked_by_run'] or '?')[:8]}")
         told = (
             f"{parked} {'delivery waits' if parked == 1 else 'deliveries wait'} for a person, the oldest of "

@@ -87,6 +87,9 @@ class Unset(Connector):
     def snapshot(self, stream: str) -> Iterator[Page]:
         raise Unreachable(self.why)
 
+    def unclaimed(self) -> Sequence[str]:
+        raise Unreachable(self.why)
+
     def deliver(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
         raise Unreachable(self.why)
 

@@ -12,9 +12,11 @@ from datetime import UTC, datetime
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.map_schema import Flow, IntegrationMap, System
+from pipelines.write_guard import WriteGuard
 from resources import courier, destinations
 from resources.connector import Connector, Delivery, Outcome, Result, Unreachable
-from resources.courier import FlowRule, Lag, Parked, Recorded
+from resources.courier import OWN_FIELD, FlowRule, Lag, Parked, Recorded
+from resources.lake import LakeProblem
 from resources.outbox import park_idle
 from resources.store import Store
 
@@ -102,6 +104,7 @@ def deliver(
             store=store,
             system=system,
             connector=connector,
+            guard=WriteGuard(the_map, system, store),
             rules={name: _rule(flow) for name, flow in flows.items()},
             run_id=run_id,
             redo_run=redo_run,
@@ -162,6 +165,7 @@ class _Courier:
     store: Store
     system: System
     connector: Connector
+    guard: WriteGuard
     rules: dict[str, FlowRule]
     run_id: str
     redo_run: str | None
@@ -196,15 +200,16 @@ class _Courier:
                     return
                 time.sleep(allowance.wait)
                 continue
-            batch, to_look_up = self.claim(allowance.granted)
+            claimed, to_look_up = self.claim(allowance.granted)
+            batch = claimed if to_look_up else self.let_through(claimed)
             unused = allowance.granted if to_look_up else allowance.granted - len(batch)
-            is_idle = not batch
             destinations.give_back(
-                self.store, system, allowance, unused=unused, is_idle=is_idle, per_second=limits.per_second
+                self.store, system, allowance, unused=unused, is_idle=not batch, per_second=limits.per_second
             )
-            if is_idle:
+            if not claimed:
                 return
-            self.carry(batch, to_look_up=to_look_up)
+            if batch:
+                self.carry(batch, to_look_up=to_look_up)
 
     def claim(self, limit: int) -> tuple[list[Delivery], bool]:
         """The next batch, and whether it is to be looked up."""
@@ -228,6 +233,20 @@ class _Courier:
             if batch:
                 return batch, to_look_up
         return [], False
+
+    def let_through(self, batch: Sequence[Delivery]) -> list[Delivery]:
+        """What of a batch may leave. What would tell the destination its own field is parked, whoever asked for it."""
+        started_at = datetime.now(UTC)
+        try:
+            refused = self.guard.refused(batch)
+        except LakeProblem as problem:  # nobody can tell whose the records are: they wait
+            self.record(batch, _for_all(batch, Result.RETRY, str(problem)), started_at, False, None)
+            return []
+        stopped = [delivery for delivery in batch if delivery.delivery_id in refused]
+        if stopped:
+            outcomes = [Outcome(one.delivery_id, Result.REFUSED, reason=refused[one.delivery_id]) for one in stopped]
+            self.record(stopped, outcomes, started_at, False, OWN_FIELD)
+        return [delivery for delivery in batch if delivery.delivery_id not in refused]
 
     def carry(self, batch: Sequence[Delivery], *, to_look_up: bool) -> None:
         """Send a batch, or look it up, and record what became of it, whatever the connector does."""
@@ -296,7 +315,7 @@ class _Courier:
             words={delivery.delivery_id: word for delivery in batch} if word else None,
         )
         self.report.add(recorded)
-        what = "looked up" if looked_up else "sent"
+        what = "looked up" if looked_up else "stopped" if word == OWN_FIELD else "sent"
         seconds = (datetime.now(UTC) - started_at).total_seconds()
         self.log(
             f"{self.system.system}: {what} {len(batch)} of {batch[0].flow} ({batch[0].action}) in {seconds:.1f} s: "

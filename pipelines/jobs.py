@@ -9,13 +9,15 @@ import dagster as dg
 from pipelines import models
 from pipelines.asset_keys import snapshot_key, stream_key
 from pipelines.checks import Checks
+from pipelines.drift_checks import DriftChecks
 from pipelines.launcher import AS_PROMPT_AS
 from pipelines.lineage import Lineage
 from pipelines.map_schema import Entity, System
 from pipelines.proofs import looks
 from pipelines.sensors import ENTITY, STEWARD
-from pipelines.steps import KEEPER, in_one_sentence, well
+from pipelines.steps import in_one_sentence, well
 from resources import lake, settings
+from resources.alerts import KEEPER
 from resources.store import Store
 
 PRIORITY = "dagster/priority"
@@ -40,8 +42,19 @@ class Jobs:
             *(self.snapshot_job(system, name) for system, name, _ in told.snapshots),
             *(self.reconcile_job(entity) for entity in self._roots if entity.reconcile),
             *(self.check_job(entity) for entity in self._roots),
+            self.drift_job(),
             self.compaction_job(),
         ]
+
+    def drift_job(self) -> Any:
+        """Look for what the map does not know."""
+        return _job(
+            "drift",
+            [],
+            [spec.key for spec in DriftChecks(self.lineage.the_map).specs()],
+            description="Looks for fields that are new, gone or retyped, and for traffic that the map does not know.",
+            tags={STEWARD: KEEPER, PRIORITY: "-10", **SLOW},
+        )
 
     def compaction_job(self) -> Any:
         """Keep the lake fast: entity by entity, while its syncs wait for a second."""

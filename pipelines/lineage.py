@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipelines.asset_keys import flow_key, snapshot_key, stream_key
+from pipelines.asset_keys import UNCLAIMED, flow_key, snapshot_key, stream_key
 from pipelines.map_schema import Entity, EntityField, Flow, IntegrationMap, Stream, System, spelled
 from pipelines.proofs import looks
 
@@ -174,6 +174,15 @@ class Lineage:
             owners=owners(system.steward),
             kinds={*ways[:2], system.role},
             metadata={"map": f"pipelines/map/systems/{system.system}.yaml"},
+        )
+
+    def unclaimed(self) -> dg.AssetSpec:
+        """The asset of what arrives and no stream takes."""
+        return dg.AssetSpec(
+            UNCLAIMED,
+            description="Topics, files, streams and writers that the map does not know: `concord findings` lists them.",
+            group_name="unclaimed",
+            owners=owners(*dict.fromkeys(system.steward for system in self.the_map.systems.values())),
         )
 
     def snapshot(self, system: System, name: str, stream: Stream) -> dg.AssetSpec:

@@ -8,6 +8,7 @@ from pipelines.rules import (  # noqa: F401  each registers its rules
     arrivals,
     contracts,
     destinations,
+    drift,
     flows,
     identities,
     names,

@@ -128,6 +128,8 @@ class Stream(Strict):
     occurred_at: Sql | None = None
     sequence: Sql | None = None
     deleted_at: Sql | None = None
+    writer: Sql | None = None  # who wrote it, where the system tells: others than `writers` are findings
+    ignores: list[str] = []  # paths that nobody needs, with all beneath them: no findings
     says: dict[str, Says]
 
     @property
@@ -147,6 +149,8 @@ class System(Strict):
     clock: Literal["trusted", "untrusted", "file"] = "trusted"
     temporary: bool = False
     locations: list[str] = []  # stock locations that this system owns
+    writers: list[str] = []  # who may write there
+    ignores: list[str] = []  # topics, files and streams of it that no stream takes, as globs: no findings
     streams: dict[str, Stream] = {}
     takes: dict[str, list[str]] = {}
     stores: dict[str, dict[str, Sql]] = {}  # entity -> field -> an expression over `value`: how it keeps what it takes

@@ -94,6 +94,7 @@ class Sensors:
                 for number, entity in enumerate(self.the_map.roots, start=2)
             },
             "compaction": ("compaction", "4-59/10 * * * *"),
+            "drift": ("drift", "3-59/5 * * * *"),
             "retention": ("retention", "37 * * * *"),
         }
         return [

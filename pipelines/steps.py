@@ -16,16 +16,17 @@ from pipelines import arrivals, deliveries, models, reconciliation
 from pipelines.asset_keys import flow_key, stream_key
 from pipelines.checks import Batch, Checks, numbers
 from pipelines.connectors import MissingSetting
+from pipelines.drift import look
+from pipelines.drift_checks import DriftChecks
 from pipelines.lineage import Lineage
 from pipelines.map_schema import Entity, Stream, System
 from pipelines.outcomes import count_heard, count_rows, figures_of, health_figures, tell_delivery
 from pipelines.sensors import SETTLED
 from resources import lake, settings
-from resources.alerts import end_alerts
+from resources.alerts import KEEPER, end_alerts
 from resources.connector import Unreachable
 from resources.store import Store
 
-KEEPER = "whoever keeps Concord"
 COURIER_SECONDS = 120.0  # one run's share of a long backlog: then the next goes on, and this one can be looked at
 SNAPSHOT_IS_FRESH = 60.0  # seconds: a reconciliation and a schedule of the same minute look once
 
@@ -53,11 +54,12 @@ class Steps:
             *(self.delivering(system) for system in told.destinations),
             *(self.looking(*snapshot) for snapshot in told.snapshots),
             *(self.proving(entity) for entity in self._roots if entity.reconcile),
+            told.unclaimed(),
         ]
 
     def scheduled_checks(self) -> list[dg.AssetChecksDefinition]:
         """The checks that no step of an asset makes."""
-        return [self.checking(entity) for entity in self._roots]
+        return [*(self.checking(entity) for entity in self._roots), self.watching()]
 
     def arriving(self, system: System, name: str, stream: Stream) -> dg.AssetsDefinition:
         """Poll one stream, or take its files."""
@@ -291,6 +293,34 @@ class Steps:
             well(context)
 
         return checking
+
+    def watching(self) -> dg.AssetChecksDefinition:
+        """Hold what arrived since the last look against what the map reads and knows."""
+        the_map, checks = self.lineage.the_map, DriftChecks(self.lineage.the_map)
+        droppers = [
+            system.system
+            for system in the_map.systems.values()
+            if any(stream.arrives.file for stream in system.streams.values())
+        ]
+
+        @dg.multi_asset_check(
+            name="look_for_drift",
+            specs=checks.specs(),
+            can_subset=False,
+            required_resource_keys={"store", *droppers},
+            description="Looks for fields that are new, gone or retyped, and for traffic that the map does not know.",
+        )
+        def watching(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+            with in_one_sentence(context, KEEPER):
+                connectors = {name: getattr(context.resources, name) for name in droppers}
+                looked = look(context.resources.store, the_map, connectors)
+                context.log.info(
+                    f"{looked.messages} messages: {len(looked.broken)} broken promises, {len(looked.findings)} open findings"
+                )
+            yield from checks.results(looked)
+            well(context)
+
+        return watching
 
     @property
     def _roots(self) -> list[Entity]:

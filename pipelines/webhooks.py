@@ -39,6 +39,10 @@ LINGER_SECONDS = 2.0  # how long a refused sender may go on, so that it reads ou
 SMALL_BODY = 65_536  # a refused body up to this size is read and forgotten, and its connection kept
 KEEP_ALIVE_SECONDS = 75
 RECORD_SECONDS = 60.0
+UNKNOWN_ADDRESS = "no system of the map posts this topic here"
+UNKNOWN_TOPIC = "unknown topic"  # the outcome of what a system signed and no stream names
+LONGEST_TOPIC = 100  # characters
+STRANGE_TOPICS = 100  # of one system that are counted by name
 BACKLOG = 2_048  # connections that the kernel holds for us while we are busy
 RETRY_SOON, RETRY_LATER = 2, 10  # seconds: the queue drains in two; a database that went needs longer
 
@@ -78,6 +82,7 @@ class Door:
         self.largest_body = largest_body
         self.read_seconds = read_seconds
         self.tally = Tally()
+        self.strange_topics: dict[str, frozenset[str]] = {}  # signed by a system, and named by no stream of it
         self.started_at = time.time()
         self.in_flight = 0
         self.bytes_in_flight = 0
@@ -108,6 +113,8 @@ class Door:
             self._judge_head(scope["method"], system, topic, headers)
             body = await self._read(receive, system, topic)
             size = len(body)
+            if (system, topic) not in self.topics:
+                raise self._stranger(system, topic, headers, body)
             is_new = await self._keep(system, topic, headers, body)
         except Rejected as rejected:
             is_ours = (system, topic) in self.topics
@@ -121,7 +128,7 @@ class Door:
             )
             await self._refuse(rejected, headers, receive, send)
             outcome = rejected.outcome
-            if not is_ours:
+            if not is_ours and outcome != UNKNOWN_TOPIC:
                 system = topic = ""  # a stranger's addresses do not become rows of ours
         except Gone:
             outcome = "gone"
@@ -134,8 +141,9 @@ class Door:
         self.tally.count(system, topic, outcome, (time.perf_counter() - began) * 1000)
 
     def _judge_head(self, method: str, system: str, topic: str, headers: Headers) -> None:
-        if (system, topic) not in self.topics or system not in self.connectors:
-            raise Rejected(404, "unknown address", "no system of the map posts this topic here")
+        is_named = (system, topic) in self.topics
+        if system not in self.connectors or (method != "POST" and not is_named) or len(topic) > LONGEST_TOPIC:
+            raise Rejected(404, "unknown address", UNKNOWN_ADDRESS)
         if method != "POST":
             raise Rejected(405, "wrong method", f"{method} instead of POST")
         declared = headers.get("content-length", "")
@@ -143,6 +151,16 @@ class Door:
             raise Rejected(413, "too large", f"announces {declared} bytes; {self.largest_body} are allowed")
         if self.in_flight > IN_FLIGHT or self.bytes_in_flight > BYTES_IN_FLIGHT or self.commits.is_full():
             raise Rejected(503, "queue full", "too many posts wait for their commit", retry_after=RETRY_SOON)
+
+    def _stranger(self, system: str, topic: str, headers: Headers, body: bytes) -> Rejected:
+        """The answer to a topic that no stream names. What its system has signed is counted by its name, for it is a finding."""
+        known = self.strange_topics.get(system, frozenset())
+        if len(known) < STRANGE_TOPICS or topic in known:
+            with contextlib.suppress(Exception):  # a connector's fault must not fail its neighbours
+                if self.connectors[system].is_signed(topic, headers, body):
+                    self.strange_topics[system] = known | {topic}
+                    return Rejected(404, UNKNOWN_TOPIC, UNKNOWN_ADDRESS, detail="no stream of the map names this topic")
+        return Rejected(404, "unknown address", UNKNOWN_ADDRESS)
 
     async def _read(self, receive: Receive, system: str, topic: str) -> bytes:
         """The whole body, counted while it is read: what the sender announced may be a lie."""

@@ -7,6 +7,8 @@ import sqlalchemy as sa
 
 from resources.store import query
 
+KEEPER = "whoever keeps Concord"  # answers where the map names nobody
+
 
 @dataclass(frozen=True, slots=True)
 class Alert:

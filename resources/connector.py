@@ -130,9 +130,17 @@ class Connector(dg.ConfigurableResource, ABC):
         """Verify a webhook posted to this topic's address and read it. Raises BadSignature or BadMessage."""
         raise NotImplementedError(f"{type(self).__name__} sends no webhooks")
 
+    def is_signed(self, topic: str, headers: Mapping[str, str], body: bytes) -> bool:
+        """Whether the system itself posted this, whatever the topic: then a topic that nobody takes is told of."""
+        return False
+
     def snapshot(self, stream: str) -> Iterator[Page]:
         """Everything that the system holds now; complete only when the last page says `is_last`."""
         raise NotImplementedError(f"{type(self).__name__} gives no snapshots")
+
+    def unclaimed(self) -> Sequence[str]:
+        """Names of what lies there for us and no stream takes. Raises Unreachable."""
+        return ()
 
     def deliver(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
         """Apply a batch of one flow and answer for every delivery. Safe to call again after UNKNOWN was looked up."""

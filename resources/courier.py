@@ -19,6 +19,8 @@ LOOK_UP_AFTER = 5.0  # seconds: a destination that did not answer in time may st
 LOOK_UPS = 5  # that bring no answer before a person decides
 RETRY_FOR = 86400.0  # seconds, for a flow whose map says nothing of failures
 
+OWN_FIELD = "own field"  # how the journal calls what was stopped, because it would tell its destination what that owns
+
 LOOKED_UP = {  # how the journal calls what a look-up brought
     Result.APPLIED: "found",
     Result.RETRY: "not found",
@@ -133,7 +135,8 @@ def record(
     """Write what became of each delivery, with its attempt, its link, its ledger entries and its alert, at once.
 
     `outcomes` are of deliveries that this courier claimed. `words` overrides how the journal calls an outcome:
-    "look-up failed" (the destination did not answer; no verdict), "cannot look up" (its connector has no such question).
+    "look-up failed" (the destination did not answer; no verdict), "cannot look up" (its connector has no such question),
+    "own field" (it was not sent, for the destination owns what it carries).
     """
     if not outcomes:
         return Recorded(0, 0, 0, 0, [], [])
@@ -220,6 +223,8 @@ def _parked(row: Mapping[str, Any], rules: Mapping[str, FlowRule], run: str) -> 
         f"then re-execute run {run[:8]}",
         "unknown": f"{what} was sent to {system}, and nobody can tell whether it was applied: {row['told']}. Look for it "
         f"in {system}, then re-execute run {run[:8]}, which looks it up again before it sends it",
+        OWN_FIELD: f"{what} was not sent to {system}: {row['told']}. Find who wrote it (a flow of "
+        f"map/entities/{row['entity']}.yaml, a model or a person) and take the field out; the version without it leaves by itself",
     }[row["parked_because"]]
     return Parked(
         delivery_id=row["delivery_id"],

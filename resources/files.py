@@ -13,6 +13,7 @@ from resources.file_formats import BadFile, FileSpec, read_records
 from resources.folders import Folder, Unreadable, open_folder
 
 PAGE = 5_000  # messages
+UNCLAIMED = 1_000  # files that no stream takes, at most told of
 IN_MEMORY = 8 << 20  # bytes of a file that are held before it is copied to disk
 
 
@@ -51,6 +52,13 @@ class Drop(Connector):
                     yield page
         if not told and known.text() != before:
             yield Page((), known.text())
+
+    def unclaimed(self) -> list[str]:
+        """Files that no stream's glob takes."""
+        globs = [FileSpec.of(stream, told).glob for stream, told in self.streams.items()]
+        with open_folder(self.url, self.password, self.known_host) as folder:
+            names = folder.unclaimed(globs, UNCLAIMED)
+        return [name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for name in names]
 
     def _spec(self, stream: str) -> FileSpec:
         if stream not in self.streams:

@@ -10,7 +10,7 @@ import ipaddress
 import os
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -24,6 +24,7 @@ T = TypeVar("T")
 UNFINISHED = ("*.part", "*.tmp", "*.filepart", ".*")  # what clients call a file while they upload it
 CHUNK = 4 << 20  # bytes read at once; asyncssh splits them into parallel requests
 PATIENCE = 60.0  # seconds for one answer of a server that we are connected to
+DEEPEST = 5  # folders in a folder in which nobody's files are looked for
 FAREWELL = 2.0  # seconds for its goodbye
 
 
@@ -58,6 +59,19 @@ class Folder(ABC):
             if not is_folder and mark and _fits(name, last)
         }
 
+    def unclaimed(self, globs: Sequence[str], most: int) -> list[str]:
+        """Finished files below the folder whose path fits none of the globs, hidden folders left out. Raises Unreachable."""
+        found: list[str] = []
+        paths = [""]
+        while paths and len(found) < most:
+            path = paths.pop(0)
+            for name, is_folder, mark in self.entries(path):
+                if is_folder and not name.startswith(".") and path.count("/") < DEEPEST:
+                    paths.append(f"{path}{name}/")
+                elif mark and _fits(name, "*") and not any(_is_of(path + name, glob) for glob in globs):
+                    found.append(path + name)
+        return sorted(found)[:most]
+
     @abstractmethod
     def entries(self, path: str) -> list[tuple[str, bool, str]]:
         """Name, whether it is a folder, and mark ('' unless it is a plain file) of each entry. Raises Unreachable."""
@@ -65,6 +79,15 @@ class Folder(ABC):
     @abstractmethod
     def copy(self, path: str, to: IO[bytes]) -> str | None:
         """Copy a file; its mark, or None when it changed or went meanwhile. Raises Unreadable or Unreachable."""
+
+
+def _is_of(path: str, glob: str) -> bool:
+    """Whether `look` would find the file by this glob."""
+    *folders, name = path.split("/")
+    *steps, last = glob.split("/")
+    if len(folders) != len(steps):
+        return False
+    return all(fnmatch.fnmatchcase(*pair) for pair in zip(folders, steps, strict=True)) and _fits(name, last)
 
 
 def _fits(name: str, glob: str) -> bool:

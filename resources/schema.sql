@@ -114,7 +114,9 @@ create table outbox (
     attempts          int not null default 0,           -- times that it was sent
     first_sent_at     timestamptz,
     last_error        text,
-    parked_because    text check (parked_because in ('refused', 'gave up', 'unknown', 'flood', 'shadow', 'foreign writes')),
+    parked_because    text constraint outbox_parked_because_check check (parked_because in (
+        'refused', 'gave up', 'unknown', 'flood', 'shadow', 'foreign writes', 'own field'
+    )),
     parked_by_run     text,               -- the Dagster run that parked it; re-executing that run claims it
     caused_by_inbox_id bigint,            -- the newest message behind it
     received_at       timestamptz,        -- when that message was received: the start of the lag
@@ -204,5 +206,60 @@ create table webhook_health (
     primary key (minute, door, system, topic, outcome)
 );
 
+-- How far each stream's messages were looked at for what the map does not know. Also of streams that the map no longer has.
+create table looks (
+    system        text not null,
+    stream        text not null,
+    upto_inbox_id bigint not null,
+    messages      bigint not null,             -- that were looked at
+    began_at      timestamptz not null default now(),
+    primary key (system, stream)
+);
+
+-- Every path that the messages of a stream ever carried, and what stood there.
+create table shapes (
+    system         text not null,
+    stream         text not null,
+    path           text not null,              -- $.line_items[].tax_lines[].rate
+    kind           text not null check (kind in ('object', 'list', 'text', 'boolean', 'null', 'any')),
+    is_known       boolean not null,           -- it stood there from the beginning, or a person has dealt with it
+    messages       bigint not null,
+    first_inbox_id bigint not null,
+    last_inbox_id  bigint not null,
+    primary key (system, stream, path, kind)
+);
+
+-- What a stream used to keep of each path that the map reads: that it is there, and that it fits what the map expects.
+create table promises (
+    system             text not null,
+    stream             text not null,
+    path               text not null,
+    promise            text not null check (promise in ('is there', 'fits')),
+    chances            bigint not null,        -- messages that could keep it
+    kept               bigint not null,
+    missed             bigint not null,        -- in a row, up to now
+    longest_missed     bigint not null,        -- in a row, before it was kept again
+    last_kept_inbox_id bigint,
+    primary key (system, stream, path, promise)
+);
+
+-- Traffic that the map does not know, each told once.
+create table findings (
+    finding_id     bigint generated always as identity primary key,
+    system         text not null,
+    stream         text not null,              -- empty where no stream took it
+    kind           text not null check (kind in ('field', 'writer', 'topic', 'file', 'stream')),
+    what           text not null,              -- the path, the writer, the topic, the kind of file, or the stream
+    steward        text not null,
+    next_step      text not null,
+    example        text,                       -- of which kind it is; no value, for it may be a person's
+    messages       bigint not null,
+    first_inbox_id bigint,
+    first_seen_at  timestamptz not null,
+    last_seen_at   timestamptz not null,
+    over_at        timestamptz
+);
+create unique index findings_open on findings (system, stream, kind, what) where over_at is null;
+
 create table schema_version (version int primary key, applied_at timestamptz not null default now());
-insert into schema_version values (2);
+insert into schema_version values (4);

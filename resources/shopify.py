@@ -126,6 +126,13 @@ class Shopify(Connector):
             )
         ]
 
+    def is_signed(self, topic: str, headers: Mapping[str, str], body: bytes) -> bool:
+        """By a secret that we share, and about this topic and shop."""
+        said = {name.lower(): value.lower() for name, value in headers.items()}
+        signature = next((value for name, value in headers.items() if name.lower() == "x-shopify-hmac-sha256"), "")
+        is_ours = (said.get("x-shopify-topic"), said.get("x-shopify-shop-domain")) == (topic, self.shop.lower())
+        return is_ours and self._is_signed(signature, body)
+
     def _is_signed(self, signature: str, body: bytes) -> bool:
         try:
             given = base64.b64decode(signature, validate=True)

@@ -19,8 +19,11 @@ class SignedShop(Connector):
 
     secret: str
 
+    def is_signed(self, topic: str, headers: Mapping[str, str], body: bytes) -> bool:
+        return hmac.compare_digest(signature(body, self.secret), headers.get("X-Signature", ""))
+
     def read_webhook(self, topic: str, headers: Mapping[str, str], body: bytes) -> Sequence[Message]:
-        if not hmac.compare_digest(signature(body, self.secret), headers.get("X-Signature", "")):
+        if not self.is_signed(topic, headers, body):
             raise BadSignature
         if topic == "faulty":
             raise KeyError(body.decode())

@@ -14,6 +14,12 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pipelines.deliveries import deliver
+from pipelines.drift import look
+from pipelines.map_schema import IntegrationMap
+from pipelines.webhooks import UNKNOWN_TOPIC
+from resources.files import Drop
+from resources.findings import Looked
+from resources.webhook_health import Tally, record
 from tests.destination import Destination, HttpDestination
 from tests.fixtures_world import World, at, line, order
 from tests.wanting import pass_time, select
@@ -34,6 +40,9 @@ class Story:
         self.skus: list[str] = []
         self.orders: dict[int, dict[str, Any]] = {}  # what Shopify said last of each
         self.counts = 0
+        self.the_map = world.the_map
+        self.drop = world.folder.parent / f"drop-{number}"
+        self.looked = Looked()
         self.down: set[str] = set()
 
     def id_of(self, order_number: int) -> int:
@@ -218,6 +227,91 @@ class WarehouseDespatches(Step):
         told = {"parcel": number, "order": story.order_key(self.order), "carrier": "DHL", "tracking": f"T-{number}"}
         story.world.say("warehouse", "despatches", {**told, "at": at(self.at), "lines": lines}, by="file", row_number=1,
                         file_name=f"despatch/{number}.xml", file_occurrence=number)  # fmt: skip
+
+
+class VariantsAreTold(Step):
+    """The storefront tells of so many variants, in the shape that its messages have by then."""
+
+    words = "variants are told"
+    count: int
+    without: list[str] = []
+    with_: dict[str, Any] = Field({}, alias="with")
+
+    def play(self, story: Story) -> None:
+        told = []
+        for _ in range(self.count):
+            story.counts += 1
+            sku = story.sku("VAR") + f"-{story.counts}"
+            variant = {
+                "id": sku,
+                "sku": sku,
+                "updatedAt": at(story.counts / 60),
+                "product": {"title": "Tee"},
+            } | self.with_
+            told.append({name: value for name, value in variant.items() if name not in self.without})
+        story.world.say("shopify", "variants", *told, by="webhook")
+
+
+class PostsATopic(Step):
+    """The storefront posts a topic that it has signed, so many times; the door counts what it answered."""
+
+    words = "shopify posts topic"
+    topic: str
+    times: int
+
+    def play(self, story: Story) -> None:
+        tally = Tally()
+        for _ in range(self.times):
+            tally.count("shopify", self.topic, UNKNOWN_TOPIC, 1.0)
+        record(story.world.store, tally.close_minute())
+
+
+class FileIsDropped(Step):
+    """A file lies in the warehouse's drop folder."""
+
+    words = "warehouse drops file"
+    name: str
+
+    def play(self, story: Story) -> None:
+        path = story.drop / self.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a")
+
+
+class MapForgets(Step):
+    """Somebody takes a stream out of the map."""
+
+    words = "map forgets"
+    system: str
+    stream: str
+
+    def play(self, story: Story) -> None:
+        systems = dict(story.the_map.systems)
+        streams = {name: told for name, told in systems[self.system].streams.items() if name != self.stream}
+        systems[self.system] = systems[self.system].model_copy(update={"streams": streams})
+        story.the_map = IntegrationMap(systems=systems, entities=story.the_map.entities)
+
+
+class MapRemembers(Step):
+    """The map is as it was."""
+
+    words = "map remembers"
+
+    def play(self, story: Story) -> None:
+        story.the_map = story.world.the_map
+
+
+class LookForDrift(Step):
+    """What arrived is held against what the map reads and knows."""
+
+    words = "look for drift"
+
+    def play(self, story: Story) -> None:
+        streams = {name: {"glob": told.arrives.file, "format": "csv"}
+                   for name, told in story.the_map.systems["warehouse"].streams.items()}  # fmt: skip
+        story.drop.mkdir(parents=True, exist_ok=True)
+        warehouse = Drop(url=f"file://{story.drop}", streams=streams)
+        story.looked = look(story.world.store, story.the_map, {"warehouse": warehouse})
 
 
 class Settle(Step):
@@ -460,12 +554,46 @@ class ExpectOpen(Expectation):
             assert reason == self.reason
 
 
+class ExpectFinding(Expectation):
+    """Something that the map does not know is told of, or no longer."""
+
+    words = "expect finding"
+    kind: Literal["field", "writer", "topic", "file", "stream"]
+    what: str
+    is_: Literal["open", "none"] = Field("open", alias="is")
+    messages: int | None = None
+    steward: str | None = None
+
+    def play(self, story: Story) -> None:
+        rows = [row for row in story.looked.findings if (row["kind"], row["what"]) == (self.kind, self.what)]
+        assert [self.is_] == (["open"] * len(rows) or ["none"])
+        if rows:
+            self.compare(rows[0], without=("is",))
+
+
+class ExpectBroken(Expectation):
+    """A stream no longer keeps what the map reads of it, and its steward is told; or all is as it was."""
+
+    words = "expect broken contract"
+    stream: str
+    at: str | None = None  # the path
+    says: str = ""
+
+    def play(self, story: Story) -> None:
+        broken = [one for one in story.looked.broken if f"{one.system}/{one.stream}" == self.stream]
+        assert [one.path for one in broken] == ([self.at] if self.at else [])
+        alerts = "select sentence from alerts where over_at is null and kind = 'broken contract' and subject = :subject"
+        assert select(story.world.store, alerts, subject=self.stream) == [one.sentence for one in broken]
+        assert all(self.says in one.sentence for one in broken)
+
+
 KINDS = {
     kind.words: kind
     for kind in (
         ShopifySays, ShopifyRepeats, ShopifyDeletes, WholesaleDrops, TrytonTellsOf, TrytonSays, TrytonCounts,
         WarehouseDespatches, Settle, IsDown, IsUp, Misbehaves, TimePasses, Deliver, ExpectOrder, ExpectVerdicts,
-        ExpectReason, ExpectWaiting, ExpectSellable, ExpectHeld, ExpectOpen,
+        ExpectReason, ExpectWaiting, ExpectSellable, ExpectHeld, ExpectOpen, VariantsAreTold, PostsATopic, FileIsDropped,
+        MapForgets, MapRemembers, LookForDrift, ExpectFinding, ExpectBroken,
     )
 }  # fmt: skip
 

@@ -14,13 +14,16 @@ from dagster._core.execution.api import execute_run
 
 from pipelines.checks import Batch, Checks
 from pipelines.definitions import Unset, build
+from pipelines.drift import LEARNING
 from pipelines.launcher import niceness
 from pipelines.lineage import Lineage, read_models
 from pipelines.map_schema import IntegrationMap
+from pipelines.promises import IN_A_ROW
 from pipelines.sensors import SETTLED
 from resources import lake
 from resources.store import Store
 from tests.destination import Destination, HttpDestination, running_destination
+from tests.drifting_shop import Shop
 from tests.fixtures_world import World, order
 
 LOADING = """
@@ -477,6 +480,43 @@ def test_scheduled_checks_listen_for_silent_senders_and_run_dbts_tests(
     assert "team:ecommerce answers" in (silent.description or "")
     assert checks["orders: order_number_is_unique"].passed
     assert checks["orders_verdicts: inbox_id_is_unique"].passed
+
+
+def test_a_look_for_drift_fails_the_checks_of_what_drifted_and_names_who_answers(
+    instance: dg.DagsterInstance, store: Store, the_map: IntegrationMap
+):
+    shop = Shop(store, the_map)
+    defs = build(the_map, {"store": store, "tryton": SEEN_BY_NOBODY, "shopify": SEEN_BY_NOBODY})
+
+    def change(told: dict[str, Any]) -> None:
+        del told["currency"]
+        told |= {"gift_note": "for Ada", "source_name": "an app"}
+
+    shop.posts(LEARNING)
+    result = run(defs, instance, "drift")
+    assert result.success
+    assert all(check.passed for check in checks_of(result).values())
+    assert len(checks_of(result)) == 2 * sum(len(s.streams) for s in the_map.systems.values()) + 5
+    shop.posts(IN_A_ROW, change)
+    result = run(defs, instance, "drift")
+    assert result.success, "what arrived is told by checks; the look itself went well"
+    failed = {name: check for name, check in checks_of(result).items() if not check.passed}
+    assert sorted(failed) == [
+        "shopify/shopify_orders: contract_is_kept",
+        "shopify/shopify_orders: fields_are_known",
+        "unclaimed: shopify_is_known",
+    ]
+    words = {
+        "contract_is_kept": "no longer carries $.currency, which the map reads as a value for orders.currency",
+        "fields_are_known": "a field that the map does not read: $.gift_note",
+        "shopify_is_known": "was written by one whom the map does not know: an app",
+    }
+    for name, check in failed.items():
+        assert words[name.partition(": ")[2]] in (check.description or "")
+        assert "team:ecommerce answers" in (check.description or "")
+    severities = {name.partition(": ")[2]: check.severity for name, check in failed.items()}
+    assert severities["contract_is_kept"] == dg.AssetCheckSeverity.ERROR
+    assert severities["fields_are_known"] == dg.AssetCheckSeverity.WARN
 
 
 def test_what_is_old_is_forgotten_and_the_books_are_not(

@@ -14,7 +14,15 @@ FILES = sorted([*ROOT.glob("pipelines/**/*.py"), *ROOT.glob("resources/**/*.py")
 BELOW = [
     ["pipelines.map_schema", "pipelines.expressions", "pipelines.asset_keys"],
     ["pipelines.spelling", "pipelines.connectors", "pipelines.map_places"],
-    ["pipelines.proofs", "pipelines.identity", "pipelines.differences", "pipelines.sheet"],
+    [
+        "pipelines.proofs",
+        "pipelines.identity",
+        "pipelines.differences",
+        "pipelines.sheet",
+        "pipelines.write_guard",
+        "pipelines.reads",
+    ],
+    ["pipelines.promises"],
     ["pipelines.facts", "pipelines.iso_words"],
     ["pipelines.codegen"],
 ]

@@ -11,6 +11,7 @@ from pipelines.rules import (
     arrivals,
     contracts,
     destinations,
+    drift,
     flows,
     identities,
     names,
@@ -787,3 +788,39 @@ def test_a_customer_inside_an_order_without_an_id_of_its_own_is_found(draft: Dra
 def test_a_match_by_what_no_record_has_is_found(draft: Draft):
     draft.entities["customers"]["match"]["email"]["by"] = "lower(mail)"
     draft.reads(contracts.expressions_can_be_read, "map/entities/customers.yaml: match.email.by: ", "mail")
+
+
+# Drift
+
+
+def test_an_ignored_path_that_is_none_is_found(draft: Draft):
+    draft.systems["shopify"]["streams"]["orders"]["ignores"] = ["client_details"]
+    draft.reads(
+        drift.ignored_paths_are_paths, SHOPIFY + "streams.orders.ignores: 'client_details' is no path", "$.line_items[]"
+    )
+
+
+def test_an_ignored_path_that_is_read_is_found(draft: Draft):
+    draft.systems["shopify"]["streams"]["orders"]["ignores"] = ["$.client_details", "$.shipping_address.zip"]
+    draft.reads(
+        drift.ignored_paths_are_not_read,
+        SHOPIFY + "streams.orders.ignores: $.shipping_address.zip is read for orders.postcode",
+        "take it out of one of the two",
+    )
+
+
+def test_a_stream_that_tells_its_writer_without_a_list_of_them_is_found(draft: Draft):
+    del draft.systems["shopify"]["writers"]
+    draft.reads(drift.writers_are_told_apart, SHOPIFY + "streams.orders.writer: nobody may write", "under `writers`")
+
+
+def test_a_list_of_writers_whom_no_stream_tells_is_found(draft: Draft):
+    draft.systems["tryton"]["writers"] = ["concord"]
+    draft.reads(
+        drift.writers_are_told_apart, "map/systems/tryton.yaml: writers: no stream tells who wrote", "delete the list"
+    )
+
+
+def test_an_ignored_topic_that_a_stream_takes_is_found(draft: Draft):
+    draft.systems["shopify"]["ignores"] = ["orders/create", "app/uninstalled"]
+    draft.reads(drift.ignored_traffic_is_of_no_stream, SHOPIFY + "ignores: orders/create is taken by a stream here")

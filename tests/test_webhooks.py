@@ -250,6 +250,18 @@ def test_a_system_and_a_topic_that_the_map_does_not_name_are_unknown(door: Runni
     assert inbox(store) == []
 
 
+def test_topics_that_nobody_takes_are_counted_by_name_up_to_a_number(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "STRANGE_TOPICS", 2)
+    with running(shop_door(store)) as door:
+        answers = [door.post(ORDER, topic) for topic in ("a", "b", "c", "a", "x" * 101)]
+    assert {(answer.status_code, answer.text) for answer in answers} == {(404, answers[0].text)}
+    counted = {topic: n for (_, topic, _), n in _recorded(store).items()}
+    assert counted == {"a": 2, "b": 1, "": 2}
+    assert inbox(store) == []
+
+
 def test_a_topic_forged_in_a_header_changes_nothing(door: Running, store: Store) -> None:
     headers = {"X-Signature": signature(ORDER), "X-Shopify-Topic": "orders/updated", "X-Topic": "orders/updated"}
     assert requests.post(door.url("orders/create"), data=ORDER, headers=headers, timeout=5).status_code == 200
@@ -585,11 +597,14 @@ def test_health_is_recorded_for_good_by_system_topic_and_outcome(store: Store, m
         door.post(ORDER, secret="wrong")
         _wait_until(lambda: _recorded(store) != {})
         door.post(ORDER, "no/such/topic")
+        door.post(ORDER, "no/other/topic", secret="wrong")
+        requests.get(door.url("no/such/topic"), timeout=5)
     assert _recorded(store) == {
         ("shop", "orders/create", "new"): 1,
         ("shop", "orders/create", "known"): 1,
         ("shop", "orders/create", "bad signature"): 1,
-        ("", "", "unknown address"): 1,
+        ("shop", "no/such/topic", "unknown topic"): 1,
+        ("", "", "unknown address"): 2,
     }
 
 

@@ -76,7 +76,7 @@ def a_map(*, limits: dict[str, Any] | None = None, **flow: Any) -> IntegrationMa
                     "entity": "orders",
                     "meaning": "One row per order.",
                     "key": "order_number",
-                    "fields": {"status": {"type": "text", "owner": "erp"}},
+                    "fields": {"status": {"type": "text", "owner": "storefront"}},
                     "flows": {
                         FLOW: {
                             "to": "erp",

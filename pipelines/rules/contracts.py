@@ -86,7 +86,7 @@ def _of_stream(told: IntegrationMap, system: System, name: str, stream: Stream) 
     as_of = stream.file.as_of if stream.file else None
     yield at_system(told, system, f"{key}.file.as_of"), as_of, {"file_name"}
     row = SPELLING_NAMES | ({"as_of"} if as_of else set())
-    for field in ("remote_id", "occurred_at", "sequence", "deleted_at"):
+    for field in ("remote_id", "occurred_at", "sequence", "deleted_at", "writer"):
         yield at_system(told, system, f"{key}.{field}"), getattr(stream, field), row
     for entity, says in stream.says.items():
         place = f"{key}.says.{entity}"

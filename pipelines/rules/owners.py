@@ -22,8 +22,8 @@ from pipelines.map_places import (
 )
 from pipelines.map_schema import Entity, EntityField, Flow, IntegrationMap, Says, System
 from pipelines.rules.rule import Found, Problem, error, provisional
+from pipelines.write_guard import merges, owns
 
-MERGING = ("furthest", "sum", "collect", "withdrawn_wins")  # the answer may be no single owner's word
 NUMBERS = ("money", "unit_price", "quantity", "integer", "number", "rate")
 
 
@@ -166,19 +166,16 @@ def no_owner_gets_its_own_field(told: IntegrationMap) -> Found:
     for entity, name, flow in outbound(told):
         for field_name in flow.fields:
             field = entity.fields.get(field_name)
-            if field is None or _merges(field) or _sent_to(told, entity, field_name, field) > 1:
+            if field is None or merges(field) or _sent_to(told, entity, field_name, field) > 1:
                 continue
             for system in takers(told, entity, flow):
-                if any(system in owners_of(told, entity, owner) for owner in field.owner) and not _by_origin(flow):
+                is_owner = any(system in owners_of(told, entity, owner) for owner in field.owner)
+                if (is_owner and not _by_origin(flow)) or owns(told, entity, field, system) == "always":
                     yield Problem(
                         at_flow(entity, name, "fields"),
                         f"sends {field_name!r} to {system.system}, which owns it; leave it out, or send only other "
                         "systems' records with `when: origin_system <> ...`",
                     )
-
-
-def _merges(field: EntityField) -> bool:
-    return field.resolve in MERGING and len(field.owner) > 1
 
 
 def _by_origin(flow: Flow) -> bool:
@@ -200,7 +197,7 @@ def _sent_to(told: IntegrationMap, entity: Entity, name: str, field: EntityField
 def no_field_goes_in_a_circle(told: IntegrationMap) -> Found:
     """Two systems that own one field are not both sent it: each would repeat the other for ever."""
     for entity, name, field in every_field(told):
-        if not _merges(field) and _sent_to(told, entity, name, field) > 1:
+        if not merges(field) and _sent_to(told, entity, name, field) > 1:
             yield Problem(
                 at_field(told, entity, name, "owner"),
                 f"{joined(field.owner)} own {name!r} and are all sent it, so each repeats the other; take it out of "

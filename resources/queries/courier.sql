@@ -152,8 +152,8 @@ with told as (
     select *,
            case
                when result in ('applied', 'found') then 'applied'
-               when result in ('refused', 'retry', 'not found') and is_overtaken then 'replaced'
-               when result = 'refused' then 'parked'
+               when result in ('refused', 'own field', 'retry', 'not found') and is_overtaken then 'replaced'
+               when result in ('refused', 'own field') then 'parked'
                when result = 'not found' then 'due'
                when result = 'retry' then case when is_too_late and parks then 'parked' else 'due' end
                when result = 'cannot look up' then 'parked'
@@ -177,7 +177,7 @@ set status = cast(status_now as delivery_status),
     last_error = case when status_now <> 'applied' then judged.reason end,
     parked_because = case
         when status_now <> 'parked' then null
-        when result = 'refused' then 'refused'
+        when result in ('refused', 'own field') then result
         when result = 'retry' then 'gave up'
         else 'unknown'
     end,

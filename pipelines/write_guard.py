@@ -1,0 +1,157 @@
+"""The write guard: no delivery carries a field to its own owner, whatever the map, the models or a person's hand say."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import duckdb
+
+from pipelines.map_places import originates
+from pipelines.map_schema import Entity, EntityField, IntegrationMap, System
+from resources import lake, settings
+from resources.connector import Delivery
+from resources.store import Store
+
+MERGING = ("furthest", "sum", "collect", "withdrawn_wins")  # the answer may be no single owner's word
+Owns = Literal["always", "its own records", "its own locations", "never"]
+
+
+def merges(field: EntityField) -> bool:
+    """Whether the field is made of several owners' words, so that each may be told what came of them."""
+    return field.resolve in MERGING and len(field.owner) > 1
+
+
+def owns(told: IntegrationMap, entity: Entity, field: EntityField, system: System) -> Owns:
+    """Of which records the system owns the field, as the canonical model decides whose word counts."""
+    if merges(field):
+        return "never"
+    found: set[Owns] = {_owns_as(told, entity, owner, system) for owner in field.owner}
+    every: tuple[Owns, ...] = ("always", "its own records", "its own locations")
+    return next((one for one in every if one in found), "never")
+
+
+def _owns_as(told: IntegrationMap, entity: Entity, owner: str, system: System) -> Owns:
+    if owner == "location":
+        return "its own locations" if system.locations else "never"
+    if system.system == owner:
+        return "always"
+    if owner in told.systems or system.role != owner:
+        return "never"
+    beginning = [other for other in told.systems_named(owner) if _begins_in(told, entity, other)]
+    if not beginning:
+        return "always"
+    return "its own records" if system in beginning else "never"
+
+
+def _begins_in(told: IntegrationMap, entity: Entity, system: System) -> bool:
+    return any(originates(told, entity.entity, stream) for stream in system.streams.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A field of an entity that a delivery carries, and of which records its destination owns it."""
+
+    entity: str
+    field: str
+    owns: Owns
+
+
+@dataclass(frozen=True)
+class WriteGuard:
+    """The last gate before a destination."""
+
+    the_map: IntegrationMap
+    system: System
+    store: Store
+
+    def refused(self, batch: Sequence[Delivery]) -> dict[int, str]:
+        """Those deliveries that must not leave, each with the reason. Raises LakeProblem."""
+        carried = {delivery.delivery_id: list(self._carried(delivery)) for delivery in batch}
+        asks = [one for one in batch if any(found.owns == "its own records" for found in carried[one.delivery_id])]
+        origins = self._origins(asks)
+        reasons = {}
+        for delivery in batch:
+            if not self._entities(delivery):
+                reasons[delivery.delivery_id] = (
+                    f"the map knows neither the flow {delivery.flow} nor {delivery.entity}, so nobody can tell who owns "
+                    "what it carries"
+                )
+                continue
+            mine = [one for one in carried[delivery.delivery_id] if self._is_mine(one, delivery, origins)]
+            if mine:
+                names = ", ".join(dict.fromkeys(f"{one.entity}.{one.field}" for one in mine))
+                reasons[delivery.delivery_id] = f"it carries {names}, which {self.system.system} itself owns"
+        return reasons
+
+    def _entities(self, delivery: Delivery) -> list[Entity]:
+        """What the delivery may speak of: the entity of its flow, and the one that its row names."""
+        flow = self.the_map.flows.get(delivery.flow)
+        named = self.the_map.entities.get(delivery.entity)
+        found = {entity.entity: entity for entity in (flow and flow[0], named) if entity}
+        return list(found.values())
+
+    def _carried(self, delivery: Delivery) -> Iterator[Carried]:
+        """The fields that the payload carries, at any depth, and that the destination owns of some record."""
+        told: Any = delivery.payload  # what a hand wrote into the outbox may be no object
+        top = told if isinstance(told, Mapping) else {"": told}
+        for entity in self._entities(delivery):
+            children = self.the_map.children(entity.entity)
+            yield from self._owned([entity], top)
+            for name, value in top.items():
+                inner = children if name == "lines" else [entity, *children]
+                yield from self._owned(inner, _keys_inside(value))
+
+    def _owned(self, entities: Sequence[Entity], keys: Iterable[str]) -> Iterator[Carried]:
+        for key in keys:
+            for entity in entities:
+                field = entity.fields.get(key)
+                if field is not None and (how := owns(self.the_map, entity, field, self.system)) != "never":
+                    yield Carried(entity.entity, key, how)
+
+    def _is_mine(self, carried: Carried, delivery: Delivery, origins: Mapping[tuple[str, str], str]) -> bool:
+        """Whether the destination owns the field of this record; where the record is not known, it may."""
+        if carried.owns == "its own records":
+            origin = origins.get((self._root_of(carried.entity), delivery.key))
+            return origin is None or origin == self.system.system
+        if carried.owns == "its own locations":
+            parts = dict(zip(self.the_map.entities[carried.entity].key, delivery.key.split("|"), strict=False))
+            return parts.get("location") is None or parts["location"] in self.system.locations
+        return True
+
+    def _origins(self, batch: Sequence[Delivery]) -> dict[tuple[str, str], str]:
+        """In which system each of these records began, by entity and key."""
+        keys: dict[str, list[str]] = {}
+        for delivery in batch:
+            for entity in self._entities(delivery):
+                keys.setdefault(self._root_of(entity.entity), []).append(delivery.key)
+        found: dict[tuple[str, str], str] = {}
+        if not keys:
+            return found
+        with lake.reading(self.store.url, settings.lake()) as db:
+            for name, asked in keys.items():
+                key = " || '|' || ".join(self.the_map.entities[name].key)
+                try:
+                    rows = db.execute(
+                        f"select {key}, origin_system from {name} where {key} in (select unnest($keys))",
+                        {"keys": asked},
+                    ).fetchall()
+                except (duckdb.CatalogException, duckdb.BinderException):  # it was never settled, or has no origin
+                    continue
+                except duckdb.Error as problem:
+                    raise lake.LakeProblem(f"where the {name} began cannot be looked up: {problem}") from problem
+                found |= {(name, one): origin for one, origin in rows}
+        return found
+
+    def _root_of(self, entity: str) -> str:
+        return self.the_map.entities[entity].parent or entity
+
+
+def _keys_inside(value: Any) -> Iterator[str]:
+    """Every key at any depth of what JSON holds."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield key
+            yield from _keys_inside(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _keys_inside(inner)
