@@ -23,7 +23,7 @@ FAMILIES = {  # what a system is for, by its role
 WIDTHS = {
     letter: width
     for width, letters in {
-        0.2: "'ijl", 0.28: " !,./:;I[\\]ft|‹›·", 0.34: "-()r`{}", 0.38: '"*', 0.5: "Jckvxyzs", 0.61: "FTZ+<=>~",
+        0.22: "'ijl", 0.28: " !,./:;I[\\]ft|‹›·", 0.34: "-()r`{}", 0.38: '"*', 0.5: "Jckvxyzs", 0.61: "FTZ+<=>~",
         0.67: "ABEKPSVXY&", 0.72: "CDHNRUw", 0.78: "GOQ", 0.84: "mM", 0.95: "W%", 1.0: "@…→",
     }.items()
     for letter in letters

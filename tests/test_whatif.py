@@ -108,6 +108,9 @@ def test_every_steward_of_it_and_of_what_it_touches_is_to_be_told(found, page):
     stewards = {flow["steward"] for flow in found["flows"]} | {proof["steward"] for proof in found["proofs"]}
     assert found["stewards"].keys() == stewards | {"team:finance"}
     assert "keeps tryton" in found["stewards"]["team:finance"]
+    for kind in ("flow", "proof"):
+        for one in found[f"{kind}s"]:
+            assert f"answers for the {kind} {one[kind]}" in found["stewards"][one["steward"]]
     assert all(f"{steward} " in page for steward in stewards)
 
 

@@ -73,7 +73,7 @@ def _system(name: str, role: str) -> dict[str, Any]:
             takes[entity] = _fields(told)
             stores[entity] = dict.fromkeys(takes[entity], "value")
     return {
-        "system": name, "role": role, "steward": f"team:{role}-and-those-who-answer-for-{name}"[:46],
+        "system": name, "role": role, "steward": f"team:{role}-and-those-who-answer-for-{name}",
         "connector": "resources.files.Drop", "streams": streams, "takes": takes, "stores": stores,
         "locations": [name.upper()] if role == "wms" else [],
     }  # fmt: skip
