@@ -257,6 +257,9 @@ def test_an_order_without_a_customer_says_nothing_of_customers(world: World):
 
 
 def test_a_full_rebuild_finds_the_same_people(world: World):
+    n = world.number()
+    buys(world, n, phone=f"+33 5 44 55 {n:04}")
+    enters(world, n, phone=f"+33 5 44 55 {n:04}")
     settle(world)
     question = "select customer_number, name, email, phone, erp_number, known_as from customers order by 1"
     doubtful = "select customer_number, other, agree_on, doubt from customers_matches order by all"

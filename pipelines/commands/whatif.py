@@ -14,6 +14,7 @@ from rich.table import Table
 
 from pipelines import codegen
 from pipelines.checks import Checks, read_dbt_tests
+from pipelines.drift_checks import DriftChecks
 from pipelines.map_lint import lint
 from pipelines.map_places import perhaps, root_of
 from pipelines.map_schema import IntegrationMap, load_map
@@ -97,6 +98,11 @@ def _checks(told: IntegrationMap, found: Replacement) -> dict[str, list[str]]:
             for root in roots
             for spec in checks.of_schedule(root)
             if spec.name not in theirs and spec.asset_key.path[0] == found.system
+        ),
+        *(
+            spec
+            for spec in DriftChecks(told).specs()
+            if spec.asset_key.path[0] == found.system or spec.name == f"{found.system}_is_known"
         ),
     ]
     listed: dict[str, list[str]] = {}
