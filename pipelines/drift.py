@@ -46,10 +46,12 @@ def look(store: Store, the_map: IntegrationMap, connectors: Mapping[str, Connect
                     looked.broken += one.judge()
         lying = {name: _files(the_map.systems[name], connector) for name, connector in connectors.items()}
         with store.transaction() as connection:
-            _keep_strangers(store, connection, the_map, newest, known)
+            _keep_strangers(connection, the_map, newest, known)
             for system in the_map.systems.values():
                 _keep_traffic(connection, system, "topic", _topics(connection, system))
                 _keep_traffic(connection, system, "file", lying.get(system.system))
+            streams = [f"{s.system}/{name}" for s in the_map.systems.values() for name in s.streams]
+            connection.execute(query("end_findings_elsewhere"), {"streams": streams, "systems": list(the_map.systems)})
             _tell(connection, the_map, looked.broken)
         looked.findings = store.rows("open_findings")
     return looked
@@ -295,7 +297,6 @@ def kind_of_file(name: str) -> str:
 
 
 def _keep_strangers(
-    store: Store,
     connection: sa.Connection,
     the_map: IntegrationMap,
     newest: Mapping[tuple[str, str], int],

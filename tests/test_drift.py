@@ -358,6 +358,14 @@ def test_a_stream_that_the_map_no_longer_has_is_a_finding_until_it_is_back(shop:
     assert told_of(shop.look()) == []
 
 
+def test_what_was_told_of_a_stream_is_over_when_the_map_no_longer_has_it(shop: Shop, draft: Draft) -> None:
+    shop.posts(2, lambda told: told.update(gift_note="", source_name="an app"))
+    assert [row["kind"] for row in shop.look().findings] == ["writer", "field"]
+    del draft.systems["shopify"]["streams"]["orders"]
+    shop.the_map = load_map(draft.write())
+    assert told_of(shop.look()) == [("shopify", "stream", "orders", LEARNING + 2)]
+
+
 def test_a_system_that_the_map_no_longer_has_is_told_to_whoever_keeps_concord(shop: Shop) -> None:
     shop.posts(2, system="magento", stream="sales")
     [told] = shop.look().findings

@@ -1,5 +1,6 @@
 """No delivery carries a field to its own owner: whoever asks for one, by whatever way, it is parked with its steward."""
 
+import ast
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from pipelines.map_schema import IntegrationMap, load_map
 from pipelines.models import PROJECT, sync
 from pipelines.write_guard import owns
 from resources.outbox import requeue
+from resources.settings import ROOT
 from resources.store import Store
 from tests.destination import Destination, HttpDestination, running_destination
 from tests.fixtures_world import World, at, line, order
@@ -222,3 +224,15 @@ def test_a_role_s_field_goes_to_the_others_of_that_role_and_never_to_the_system_
     assert report.applied == 1
     assert list(erp.records) == ["WHOLE-2"]
     assert [parked.key for parked in report.parked] == ["SHOP-1", "SHOP-3"]
+
+
+def test_nobody_but_the_courier_hands_deliveries_to_a_connector() -> None:
+    """The gate stands in one place, so there must be one way out."""
+    calls = [
+        path.name
+        for folder in ("pipelines", "resources")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("connector.deliver")
+    ]
+    assert calls == ["deliveries.py"]

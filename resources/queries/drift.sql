@@ -135,6 +135,14 @@ update findings set over_at = now()
 where over_at is null and kind = any(cast(:kinds as text[])) and system = :system and stream = :stream
   and what <> all(cast(:whats as text[]))
 
+-- name: end_findings_elsewhere
+-- What was told of streams and systems that the map no longer has: that they are gone is told instead.
+update findings set over_at = now()
+where over_at is null and case
+    when kind in ('field', 'writer') then system || '/' || stream <> all(cast(:streams as text[]))
+    when kind in ('topic', 'file') then system <> all(cast(:systems as text[]))
+end
+
 -- name: open_findings
 select finding_id, system, stream, kind, what, steward, next_step, example, messages, first_inbox_id, first_seen_at,
        last_seen_at, date_trunc('second', now() - first_seen_at) as age
