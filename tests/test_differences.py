@@ -27,9 +27,15 @@ def disagree(market: Market) -> Market:
 
 
 @pytest.fixture(scope="module")
-def market(world: World) -> Market:
-    """A disagreement that is only looked at."""
+def disagreement(world: World) -> Market:
     return disagree(Market(world.store, world.folder, world.the_map))
+
+
+@pytest.fixture
+def market(disagreement: Market) -> Market:
+    """A disagreement that is only looked at, as commands see it."""
+    disagreement.enter()
+    return disagreement
 
 
 def differences(*arguments: str | Path) -> Result:
