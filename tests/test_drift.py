@@ -99,10 +99,10 @@ def test_an_object_is_told_as_one_thing_with_its_keys(shop: Shop) -> None:
 
 def test_an_object_where_nothing_was_before_is_told_as_one_thing(store: Store, the_map: IntegrationMap) -> None:
     shop = Shop(store, the_map)
-    shop.posts(LEARNING, lambda told: told.update(customer=None, refunds=[]))
+    shop.posts(LEARNING, lambda told: told.update(company=None, returns=[]))
     shop.look()
-    shop.posts(1, lambda told: told.update(customer={"id": 1, "tags": ""}, refunds=[{"id": 1, "note": ""}]))
-    assert shop.fields() == ["$.customer", "$.refunds[]"]
+    shop.posts(1, lambda told: told.update(company={"id": 1, "tags": ""}, returns=[{"id": 1, "note": ""}]))
+    assert shop.fields() == ["$.company", "$.returns[]"]
 
 
 def test_keys_that_are_data_are_one_path(shop: Shop) -> None:
