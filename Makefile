@@ -31,7 +31,7 @@ test: lint
 	@echo "== map"
 	@$(BIN)/concord check
 	@echo "== tests"
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations=10 $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=20 $(ARGS)
 
 bench: $(SET_UP)
 	@exec $(BIN)/python -m tests.bench $(ARGS)

@@ -12,6 +12,8 @@ import numpy as np
 import yaml
 
 from pipelines.asset_keys import flow_key, stream_key
+from pipelines.conflicts import Conflict, conflicts_that_wait
+from pipelines.facts import Facts
 from pipelines.identity import doubts
 from pipelines.map_schema import Entity, Flow, IntegrationMap, Stream, System
 from pipelines.proofs import NOT_WRONG
@@ -21,6 +23,7 @@ MODELS = Path(__file__).parents[1] / "dbt_project" / "models"
 QUARANTINE_SHARE = 0.05  # of the last day's messages: beyond it a sender has changed, rather than erred
 SILENCE = 10  # times its usual pace: below it, quiet hours are taken for silence
 SHORTEST_SILENCE = 1800.0  # seconds
+LISTED = 20  # of what waits for a person, in a check's metadata: who wants all of them has a command
 MOMENTS = 5  # at which a sender was heard before a pace can be told
 
 
@@ -267,6 +270,13 @@ class Checks:
                 f"differences that are merely late left aside.",
             )
             for name, proof in self.the_map.entities[entity].reconcile.items()
+        ] + [
+            dg.AssetCheckSpec(
+                name,
+                asset=f"proofs_{entity}",
+                description=f"{proof.meaning} Alarm above {proof.alarm_above}; {proof.steward} answers.",
+            )
+            for name, proof in self.the_map.entities[entity].proofs.items()
         ]
 
     def judge_reconciling(
@@ -294,6 +304,14 @@ class Checks:
                 },
             )
 
+        for name in self.the_map.entities[entity].proofs:
+            kinds = {kind: count for (told_of, kind), count in counts.items() if told_of == name}
+            wrong = sum(count for kind, count in kinds.items() if kind not in NOT_WRONG)
+            alarm = next((told for told in sentences if told.startswith(f"{in_words(name)}: ")), None)
+            told = alarm or f"{wrong} differences, and {kinds.get('late', 0)} that are late within their promise."
+            found = {"differences": wrong, **{f"kind: {kind}": count for kind, count in kinds.items()}}
+            yield result(f"proofs_{entity}", name, passed=alarm is None, told=told, metadata=found)
+
     # on a schedule
 
     def of_schedule(self, entity: str) -> list[dg.AssetCheckSpec]:
@@ -308,6 +326,28 @@ class Checks:
                 for system, name, _ in self._streams_grouped_with(entity)
             ),
             *(
+                [
+                    dg.AssetCheckSpec(
+                        "few_are_flagged",
+                        asset=f"{entity}_flags",
+                        description=f"At most {QUARANTINE_SHARE:.0%} of the last day's records break the contract.",
+                    )
+                ]
+                if self._has_flags(entity)
+                else []
+            ),
+            *(
+                [
+                    dg.AssetCheckSpec(
+                        "no_conflict_waits",
+                        asset=f"{entity}_conflicts",
+                        description="No foreign write is held, and no status was taken back that may not be.",
+                    )
+                ]
+                if self._has_conflicts(entity)
+                else []
+            ),
+            *(
                 dg.AssetCheckSpec(
                     test.name, asset=test.model, description=f"dbt: {test.kind} of {test.model}.{test.column}"
                 )
@@ -319,6 +359,59 @@ class Checks:
         """Whether each stream of the entity is still heard."""
         for system, name, stream in self._streams_grouped_with(entity):
             yield _heard(system, name, stream, store)
+
+    def judge_flags(self, entity: str, db: duckdb.DuckDBPyConnection) -> Iterator[dg.AssetCheckResult]:
+        """Whether few records that were told of in the last day break the contract as they stand."""
+        if not self._has_flags(entity):
+            return
+        day = "last_received_at > now() - interval 1 day"
+        told, flagged = db.execute(
+            f"select (select count(*) from {entity} where {day}), count(distinct key) from {entity}_flags where {day}"
+        ).fetchone() or (0, 0)
+        share = flagged / told if told else 0.0
+        sentence = f"{flagged} of the last day's {told} {entity} break the contract as they stand ({share:.1%})"
+        if flagged:
+            worst = db.execute(
+                f"""
+                select split_part(reason, ' ', 1) as rule, count(*) as records, min(key), min_by(reason, key), any_value(steward),
+                    any_value(next_step)
+                from {entity}_flags where {day} group by rule order by records desc, rule limit 1
+                """
+            ).fetchone()
+            _, count, key, reason, steward, next_step = worst or ("", 0, "", "", "", "")
+            sentence += f", most often ({count}) as {key}: {reason}. {steward} answers: {next_step}"
+        yield result(
+            f"{entity}_flags",
+            "few_are_flagged",
+            passed=share <= QUARANTINE_SHARE,
+            told=f"{sentence}.",
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"records": told, "flagged": flagged, "share (%)": 100 * share},
+        )
+
+    def judge_conflicts(self, entity: str, db: duckdb.DuckDBPyConnection) -> Iterator[dg.AssetCheckResult]:
+        """Whether no conflict about the entity's records waits for a person."""
+        if not self._has_conflicts(entity):
+            return
+        found = conflicts_that_wait(db, self.the_map.entities[entity])
+        told = f"No conflict about {entity} waits for a person."
+        if found:
+            told = (
+                f"{len(found)} conflicts about {entity} wait for a person. The oldest: {found[0].sentence}. "
+                f"{found[0].steward} answers: {found[0].next_steps}; `concord conflicts` lists all."
+            )
+        yield result(
+            f"{entity}_conflicts",
+            "no_conflict_waits",
+            passed=not found,
+            told=told,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                "waiting": len(found),
+                **numbers({"oldest (s)": found[0].age if found else None}),
+                **({"the oldest": dg.MetadataValue.md(_listed(found[:LISTED]))} if found else {}),
+            },
+        )
 
     def judge_tests(self, entity: str, outcomes: Mapping[str, tuple[str, str]]) -> Iterator[dg.AssetCheckResult]:
         """The results of dbt's tests; `outcomes` are (status, message) by the name of the node."""
@@ -342,6 +435,12 @@ class Checks:
         names = family | {f"landing_{entity}", f"{entity}_verdicts"}
         return [test for test in self.dbt_tests if test.model in names]
 
+    def _has_conflicts(self, entity: str) -> bool:
+        return Facts(self.the_map, self.the_map.entities[entity]).has_conflicts
+
+    def _has_flags(self, entity: str) -> bool:
+        return bool(self._sources(entity)) and not self.the_map.entities[entity].model
+
     def _sources(self, entity: str) -> list[Any]:
         return self.the_map.says(entity)
 
@@ -362,11 +461,10 @@ class Checks:
         return self._grouped.get(entity, [])
 
     def _flows_to(self, system: str) -> dict[str, Flow]:
-        takes = self.the_map.systems[system].takes
         return {
             name: flow
             for name, (entity, flow) in self.the_map.flows.items()
-            if entity.entity in takes and any(to.system == system for to in self.the_map.destinations(flow))
+            if any(to.system == system for to in self.the_map.destinations(entity, flow))
         }
 
 
@@ -461,6 +559,16 @@ def _heard(system: System, name: str, stream: Stream, store: Store) -> dg.AssetC
         severity=dg.AssetCheckSeverity.WARN,
         metadata=metadata,
     )
+
+
+def _listed(found: list[Conflict]) -> str:
+    """Conflicts as a list that Dagster shows."""
+    return "\n".join(f"- {one.sentence} ({one.steward}): {one.next_steps}" for one in found)
+
+
+def in_words(name: str) -> str:
+    """A proof's name as a sentence begins with it."""
+    return name.replace("_", " ")
 
 
 def numbers(told: Mapping[str, float | None]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipelines.facts import Facts
+from pipelines.form_words import form_words
 from pipelines.iso_words import iso_words
 from pipelines.map_schema import IntegrationMap
 from pipelines.spelling import quoted
@@ -24,6 +25,9 @@ def environment() -> Environment:
         comment_start_string="<#", comment_end_string="#>", trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip  # dbt keeps the usual braces
     jinja.filters["quoted"] = quoted
+    jinja.globals["in_dbt"] = lambda model: f'{{{{ ref("{model}") }}}}'
+    jinja.filters["packed"] = lambda name: f"{name} := {name}"
+    jinja.filters["found_by"] = lambda has: " and ".join(f"lists.{name} = {text}" for name, text in has.items())
     jinja.filters["listed"] = lambda words: ", ".join(quoted(word) for word in words)
     return jinja
 
@@ -32,7 +36,7 @@ def generate(the_map: IntegrationMap) -> dict[Path, str]:
     """Every generated file, by its path below the dbt project."""
     jinja = environment()
     models = Path("models/generated")
-    files: dict[Path, str] = {Path("words/iso.sql"): iso_words()}
+    files: dict[Path, str] = {Path("words/iso.sql"): iso_words(), Path("words/forms.sql"): form_words()}
 
     def render(template: str, path: str, facts: Facts) -> None:
         text = jinja.get_template(template).render(e=facts, the_map=the_map)
@@ -48,10 +52,12 @@ def generate(the_map: IntegrationMap) -> dict[Path, str]:
                 render("landing.sql", f"landing_{name}.sql", facts)
                 render("verdicts.sql", f"{name}_verdicts.sql", facts)
                 render("quarantine.sql", f"{name}_quarantine.sql", facts)
+            if facts.sources and not entity.model:
+                render("flags.sql", f"{name}_flags.sql", facts)
             render("ledger.sql", f"ledger_{name}.sql", facts)
             render("links.sql", f"links_{name}.sql", facts)
             render("touched.sql", f"touched_{name}.sql", facts)
-            if facts.guarded:
+            if facts.has_conflicts:
                 render("conflicts.sql", f"{name}_conflicts.sql", facts)
             if entity.match:
                 render("matches.sql", f"{name}_matches.sql", facts)
@@ -60,6 +66,11 @@ def generate(the_map: IntegrationMap) -> dict[Path, str]:
             if entity.reconcile:
                 render("snapshots.sql", f"snapshots_{name}.sql", facts)
                 render("reconcile.sql", f"reconcile_{name}.sql", facts)
+            if entity.sold_by:
+                render("markets.sql", f"{name}_markets.sql", facts)
+                render("buyers.sql", f"{name}_buyers.sql", facts)
+            if entity.proofs:
+                render("proofs.sql", f"proofs_{name}.sql", facts)
         if not entity.model:
             render("lines.sql" if entity.parent else "canonical.sql", f"{name}.sql", facts)
         render("properties.yml", f"{name}.yml", facts)

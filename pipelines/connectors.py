@@ -24,18 +24,20 @@ def connector_for(system: System) -> Connector:
                 f"set it in the environment (see .env.example)"
             )
         settings[name] = value
-    if "streams" in kind.model_fields:
-        settings["streams"] = file_streams(system)
-    return kind(**settings)
+    return kind(**settings, **files_of(kind, system))
 
 
-def file_streams(system: System) -> dict[str, dict[str, Any]]:
-    """How the files of each stream are written, as connectors of drop folders take it."""
-    return {
-        name: {"glob": stream.arrives.file, **stream.file.model_dump(exclude={"as_of"}, exclude_none=True)}
-        for name, stream in system.streams.items()
-        if stream.file
+def files_of(kind: type[Connector], system: System) -> dict[str, Any]:
+    """How the files are written that a system drops and takes, for a connector of drop folders; of any other, nothing."""
+    told = {
+        "streams": {
+            name: {"glob": stream.arrives.file, **stream.file.model_dump(exclude={"as_of"}, exclude_none=True)}
+            for name, stream in system.streams.items()
+            if stream.file
+        },
+        "drops": {entity: drop.model_dump() for entity, drop in system.drops.items()},
     }
+    return {name: value for name, value in told.items() if name in kind.model_fields}
 
 
 def connector_class(system: System) -> type[Connector]:

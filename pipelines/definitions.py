@@ -9,7 +9,8 @@ import dagster as dg
 from pipelines.arrivals import has_changed
 from pipelines.checks import Checks, read_dbt_tests
 from pipelines.codegen import fingerprint
-from pipelines.connectors import connector_class, file_streams
+from pipelines.connectors import connector_class, files_of
+from pipelines.decisions import decision_jobs
 from pipelines.housekeeping import retention
 from pipelines.jobs import Jobs
 from pipelines.lineage import Lineage, read_models
@@ -37,7 +38,7 @@ def build(
     return dg.Definitions(
         assets=[*steps.assets(), the_map_asset(the_map)],
         asset_checks=steps.scheduled_checks(),
-        jobs=[*Jobs(lineage, checks).all(), map_job(), retention],
+        jobs=[*Jobs(lineage, checks).all(), map_job(), retention, *decision_jobs(the_map)],
         sensors=[*sensors.all(), map_sensor(the_map)],
         schedules=sensors.schedules(),
         resources={
@@ -68,9 +69,7 @@ def connector_of(system: System) -> Connector:
         name: dg.EnvVar(source.env) if source.env in os.environ else source.default
         for name, source in system.settings.items()
     }
-    if "streams" in kind.model_fields:
-        values["streams"] = file_streams(system)
-    return kind(**values)
+    return kind(**values, **files_of(kind, system))
 
 
 class Unset(Connector):

@@ -122,7 +122,9 @@ def due(store: Store) -> list[str]:
 
 
 def _outbound_flows(the_map: IntegrationMap, system: System) -> dict[str, Flow]:
-    return {name: flow for name, (_, flow) in the_map.flows.items() if system in the_map.destinations(flow)}
+    return {
+        name: flow for name, (entity, flow) in the_map.flows.items() if system in the_map.destinations(entity, flow)
+    }
 
 
 def _rule(flow: Flow) -> FlowRule:

@@ -18,6 +18,7 @@ from openpyxl.styles import Font
 from openpyxl.utils.exceptions import InvalidFileException
 
 from pipelines.map_schema import IntegrationMap
+from pipelines.proofs import NOT_WRONG
 
 COLUMNS = (
     "entity", "reconciliation", "record", "kind", "field", "one side", "its value", "other side", "its value there",
@@ -28,6 +29,7 @@ FORMULA = re.compile(r"^[=+\-@\t\r]")
 UNTIL = re.compile(r"ignore until (\d{4}-\d{2}-\d{2})")
 CORRECT = re.compile(r"correct to (.+)", re.DOTALL)
 REPAIR = re.compile(r"concord repair (\w+) ")
+DECIDE = re.compile(r"concord decide \w+ \S+ (\w+) (\S+)")
 
 
 class Unreadable(Exception):
@@ -65,7 +67,7 @@ def open_differences(
                     other_value as "its value there", round(extract(epoch from age) / 86400, 1) as days, steward,
                     repair as suggested, '' as decision, '' as why
                 from reconcile_{root.entity}
-                where kind not in ('late', 'ignored')
+                where kind not in {NOT_WRONG}
                 order by age desc, record, field
                 limit {MOST}
                 """
@@ -126,6 +128,8 @@ def _decision(row: dict[str, str]) -> Decided | None:
     told: dict[str, Any] = {name: row[name] for name in ("entity", "reconciliation", "record")}
     told |= {"field": row["field"] or None, "why": row["why"].strip()}
     if words == "repair":
+        if decide := DECIDE.match(row["suggested"]):
+            return Decided(**told | {"field": decide[1], "correct_to": decide[2]})
         flow = REPAIR.match(row["suggested"])
         if flow is None:
             raise ValueError(f"no flow repairs it; it is suggested to {row['suggested']}")

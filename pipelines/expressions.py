@@ -20,10 +20,12 @@ class Expression:
 
     problem: str | None = None
     names: frozenset[str] = frozenset()  # columns that it reads
+    others: frozenset[tuple[str, str]] = frozenset()  # (table, column) of what is named by both
     functions: frozenset[str] = frozenset()
     slips: tuple[str, ...] = ()  # reads as something else than what was meant
     words: frozenset[str] = frozenset()  # constant texts that it may answer
     is_closed: bool = False  # it answers nothing but these words
+    demands: frozenset[tuple[str, bool, str]] = frozenset()  # (column, whether it is the text, text): all must hold
     shape: str = "…"  # what its answers look like to a person, with the names of what is read
 
 
@@ -45,12 +47,18 @@ def read(text: str) -> Expression:
     words, is_closed = _words(top)
     return Expression(
         names=frozenset(_names(top)),
+        others=frozenset(
+            (part["column_names"][0], part["column_names"][1])
+            for part in _parts(top)
+            if part["class"] == "COLUMN_REF" and len(part["column_names"]) > 1
+        ),
         functions=frozenset(
             part["function_name"] for part in _parts(top) if part["class"] == "FUNCTION" and not part["is_operator"]
         ),
         slips=tuple(_slips(top)),
         words=words,
         is_closed=is_closed,
+        demands=frozenset(_demands(top)),
         shape=_shape(top),
     )
 
@@ -124,6 +132,16 @@ def _words(node: dict[str, Any]) -> tuple[frozenset[str], bool]:
         return frozenset(), False
     told = [_words(answer) for answer in answers]
     return frozenset().union(*(words for words, _ in told)), all(is_closed for _, is_closed in told)
+
+
+def _demands(node: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
+    """What the expression compares with constant texts, as far as all of it must hold."""
+    if node["type"] == "CONJUNCTION_AND":
+        for child in node["children"]:
+            yield from _demands(child)
+    elif node["type"] in ("COMPARE_EQUAL", "COMPARE_NOTEQUAL") and node["right"]["class"] == "CONSTANT":
+        for column in _columns(node["left"]) if node["left"]["class"] == "COLUMN_REF" else ():
+            yield column, node["type"] == "COMPARE_EQUAL", str(node["right"]["value"]["value"])
 
 
 def _shape(node: dict[str, Any]) -> str:

@@ -4,15 +4,24 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from pipelines.map_schema import Entity, EntityField, IntegrationMap, System
+from pipelines.limits import Limits
+from pipelines.map_schema import Entity, EntityField, IntegrationMap, Rule, System
+from pipelines.neighbours import Between, others_of
+from pipelines.postal_form import PostalForm
 from pipelines.proofs import Proof, can_be_asked
+from pipelines.routes import Routing
+from pipelines.selling import Selling
 from pipelines.spelling import Source, quoted
+from pipelines.sums import Sum
+from pipelines.tellers import Tellers, has_tellers
+from pipelines.uniqueness import Uniqueness
+from pipelines.withdrawals import Withdrawal
 
 DUCKDB_TYPES = {
     "text": "varchar", "money": "decimal(38, 10)", "unit_price": "decimal(38, 10)", "number": "decimal(38, 10)",
     "rate": "decimal(38, 10)", "quantity": "bigint", "integer": "bigint", "timestamp": "timestamptz", "date": "date",
     "boolean": "boolean", "currency": "varchar", "country": "varchar", "postcode": "varchar", "email": "varchar",
-    "phone": "varchar",
+    "phone": "varchar", "gtin": "varchar", "tracking_number": "varchar",
 }  # fmt: skip
 
 CASTS = {
@@ -20,6 +29,7 @@ CASTS = {
     "rate": "as_decimal({0})", "quantity": "as_whole({0})", "integer": "as_whole({0})",
     "timestamp": "as_instant({0}, zone)", "date": "try_cast({0} as date)", "boolean": "as_boolean({0})",
     "currency": "upper({0})", "country": "upper({0})", "postcode": "upper({0})", "email": "lower({0})", "phone": "{0}",
+    "gtin": "{0}", "tracking_number": "{0}",
 }  # fmt: skip
 
 NOT_OF_ITS_TYPE = {
@@ -35,7 +45,7 @@ NOT_OF_ITS_TYPE = {
     "currency": ("currency_units is null", "is no ISO 4217 currency"),
     "country": ("not is_country({0})", "is no ISO 3166 country"),
     "email": ("not is_email({0})", "is no e-mail address"),
-    "phone": ("not is_phone({0})", "is no telephone number"),
+    "gtin": ("not is_gtin({0})", "is no GTIN: its length or its check digit is wrong"),
 }
 
 
@@ -81,6 +91,79 @@ class Facts:
     def currency(self) -> str | None:
         """The field that says in which currency the record's money is."""
         return next((name for name, field in self.fields.items() if field.type == "currency"), None)
+
+    @cached_property
+    def between(self) -> Between:
+        """The rules that hold its records against those of other entities."""
+        return Between(self.the_map, self.entity)
+
+    @property
+    def rules_within(self) -> dict[str, Rule]:
+        """The rules that a message alone can break."""
+        return {name: rule for name, rule in self.entity.rules.items() if not others_of(rule)}
+
+    @property
+    def sum(self) -> Sum | None:
+        """What the record's total must come to, where the map says."""
+        return Sum(self.entity.adds_up) if self.entity.adds_up else None
+
+    @property
+    def selling(self) -> Selling | None:
+        """Which price lists buyers have, where the map says."""
+        return Selling(self.the_map, self.entity, self.entity.sold_by) if self.entity.sold_by else None
+
+    @property
+    def routing(self) -> Routing | None:
+        """Where its rows are shipped from, where the map says."""
+        return Routing(self.the_map, self.entity, self.entity.routes) if self.entity.routes else None
+
+    def texts(self, parent: "Facts") -> list[tuple[str, list[str]]]:
+        """As what its rows travel, and with which fields: the same everywhere, or, where they have tellers, what each flow's
+        destination takes."""
+        if not self.tellers:
+            return [("", list(self.fields))]
+        return [(f"_of_{n}", out.lines_fields(self)) for n, out in parent.outbound.items() if self.name in out.chosen]
+
+    @property
+    def finders(self) -> list[tuple[str, str, str]]:
+        """(system, stream, field) of senders that know no key of ours, and the field by which their records are found."""
+        return [(s.system.system, s.stream_name, s.says.finds_by) for s in self.sources if s.says.finds_by]
+
+    @property
+    def postal_form(self) -> PostalForm | None:
+        """The form of the record's postal address, where the map says which fields are one."""
+        return PostalForm(self.entity.address) if self.entity.address else None
+
+    @property
+    def tellers(self) -> Tellers | None:
+        """Who tells its rows, where not its parent's winning message does."""
+        return Tellers(self.entity, self.sources) if has_tellers(self.entity) else None
+
+    @property
+    def uniqueness(self) -> Uniqueness:
+        """What one record alone may have."""
+        return Uniqueness(self.entity)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """What its records may come to together."""
+        return Limits(self.the_map, self.entity)
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether anything of it is judged and only warned of."""
+        judged = [
+            f
+            for n, f in self.fields.items()
+            if f.severity == "warn" and (f.required or f.rule or self.not_of_its_type(n))
+        ]
+        return bool(judged or self.postal_form or any(rule.severity == "warn" for rule in self.rules_within.values()))
+
+    @property
+    def more_warnings(self) -> list[str]:
+        """What else is doubtful about a message: its sum, and what hangs on it."""
+        sums = ["sums.reasons"] if self.sum and self.sum.told.severity == "warn" else []
+        return sums + [f"doubtful_{child.name}.doubts" for child in self.children if child.sources and child.is_doubted]
 
     @property
     def stream_names(self) -> list[str]:
@@ -132,7 +215,7 @@ class Facts:
 
     def originates_in(self, out: "OutboundFlow") -> bool:
         """Whether records of this entity begin in the role to which the flow delivers."""
-        return any(system.system in self.originators() for system in self.the_map.destinations(out.flow))
+        return any(system.system in self.originators() for system in self.the_map.destinations(self.entity, out.flow))
 
     def sql_type(self, field: EntityField) -> str:
         return "varchar" if field.ladder else DUCKDB_TYPES[str(field.type)]
@@ -172,11 +255,22 @@ class Facts:
         if len(telling) == 1:
             return f"system = {quoted(telling[0])}"
         if mine:  # a role: the record's own origin among it, so that two of a role never fight
-            everyone = set(self.originators()) <= set(names)
-            return (
-                "system = origin_system" if everyone else f"system = origin_system and system in ({self.listed(names)})"
-            )
+            return "system = origin_system" if set(self.originators()) <= set(names) else f"system = {among(owner)}"
         return f"system in ({self.listed(names)})"
+
+    @property
+    def origins_among(self) -> dict[str, list[str]]:
+        """Where several of a role tell of records that may begin elsewhere: the column that names the first of them in which a
+        record began, and the systems of the role."""
+        family = [Facts(self.the_map, self.root), *Facts(self.the_map, self.root).children]
+        roles = {owner for facts in family for field in facts.fields.values() for owner in field.owner}
+        roles |= {owner for facts in family if facts.entity.exists for owner in facts.entity.exists.owner}
+        asked = {f"system = {among(role)}": role for role in sorted(roles)}
+        needed = {facts.owner_condition(role) for facts in family for role in roles} & asked.keys()
+        return {
+            among(asked[one]): [system.system for system in self.the_map.systems_named(asked[one])]
+            for one in sorted(needed)
+        }
 
     def conditions(self, name: str) -> list[str]:
         return [self.owner_condition(owner) for owner in self.fields[name].owner if owner != "us"]
@@ -185,28 +279,62 @@ class Facts:
         conditions = self.conditions(name)
         return conditions[0] if len(conditions) == 1 else "(" + " or ".join(f"({c})" for c in conditions) + ")"
 
+    @property
+    def says_who(self) -> bool:
+        """Whether its records remember by which remote ids they are known."""
+        return bool(self.entity.match or self.entity.of)
+
+    @property
+    def withdrawal(self) -> Withdrawal | None:
+        """The field that a withdrawal wins, if there is one."""
+        found = [name for name, field in self.fields.items() if field.resolve == "withdrawn_wins"]
+        return Withdrawal(self.fields, found[0], self.any_owner(found[0])) if found else None
+
     def settle(self, name: str) -> str:
         """The call of the field's `resolve` macro."""
         field = self.fields[name]
+        if self.withdrawal and name in self.withdrawal.settles:
+            return f"any_value(word.{name})"
         if field.resolve == "furthest":
             ladder = "[" + ", ".join(quoted(word) for word in field.ladder or []) + "]"
+            if field.may_go_back:
+                return f'{{{{ furthest_but("{name}", {self._going_back(name)}) }}}}'
             return f'{{{{ furthest("{name}", owner="{self.any_owner(name)}", ladder="{ladder}") }}}}'
-        calls = [f'{{{{ {field.resolve}("{name}", owner="{condition}") }}}}' for condition in self.conditions(name)]
+        conditions = self.conditions(name)
+        if self.tellers:  # of a row that several may tell, one tells all
+            conditions = [f"system = teller and {self.any_owner(name)}"]
+        calls = [f'{{{{ {field.resolve}("{name}", owner="{condition}") }}}}' for condition in conditions]
         return calls[0] if len(calls) == 1 else "coalesce(" + ", ".join(calls) + ")"
+
+    def _going_back(self, name: str) -> str:
+        """What the macros of a status that may be taken back are told of it."""
+        field = self.fields[name]
+        back = f"({self.listed(field.may_go_back)})"
+        return f'owner="{self.any_owner(name)}", ladder="{self.ladder_of(name)}", may_go_back="{back}"'
+
+    def ladder_of(self, name: str) -> str:
+        """The statuses of a field as an SQL list, from first to furthest."""
+        return f"[{self.listed(self.fields[name].ladder or [])}]"
 
     def winner(self, name: str) -> str:
         """The call that names the message which set the field."""
         field = self.fields[name]
         by = "order_key"
+        if self.withdrawal and name in self.withdrawal.settles:
+            return "any_value(word.inbox_id)"
+        if field.may_go_back:
+            return f'{{{{ winner_of_furthest_but("{name}", {self._going_back(name)}) }}}}'
         if field.resolve == "furthest":
             ladder = "[" + ", ".join(quoted(word) for word in field.ladder or []) + "]"
             by = f"(list_position({ladder}, {name}), order_key)"
         calls = [f'{{{{ winner_of("{name}", owner="{c}", by="{by}") }}}}' for c in self.conditions(name)]
+        if field.resolve == "first":
+            calls = [f'{{{{ winner_of_first("{name}", owner="{c}") }}}}' for c in self.conditions(name)]
         return calls[0] if len(calls) == 1 else "coalesce(" + ", ".join(calls) + ")"
 
-    def travelling(self, name: str, prefix: str = "") -> str:
-        """The field as it travels: money and quantities as text, times in UTC."""
-        kind, column = self.fields[name].type, prefix + name
+    def travelling(self, name: str, prefix: str = "", *, is_spelled: bool = False) -> str:
+        """The field as it travels, money and quantities as text, times in UTC: of this table, or as this expression spells it."""
+        kind, column = self.fields[name].type, prefix if is_spelled else prefix + name
         if kind in ("money", "unit_price", "number", "rate"):
             return f"as_travelling({column})"
         if kind in ("quantity", "integer", "boolean"):
@@ -222,6 +350,14 @@ class Facts:
             return f"{name} not in ({self.listed(field.ladder)})", "is no status that the map knows"
         if field.type == "postcode" and "country" in self.fields:
             return f"not fits_country({name}, country)", "is no postcode of its country"
+        if field.type == "phone":
+            country = "country" if "country" in self.fields else "null"
+            return f"not is_phone({name}, {country})", "is no telephone number"
+        if field.type == "tracking_number":
+            carrier = "carrier" if "carrier" in self.fields else "null"
+            return f"not is_tracking_number({name}, {carrier})", "has a wrong check digit"
+        if field.type == "currency" and name != self.currency:
+            return f"minor_units({name}) is null", NOT_OF_ITS_TYPE["currency"][1]
         found = NOT_OF_ITS_TYPE.get(str(field.type))
         return (found[0].format(name), found[1]) if found else None
 
@@ -242,8 +378,18 @@ class Facts:
             for system in self.the_map.systems.values()
             if name in system.takes.get(self.name, [])
             and any(name in s.says.fields and s.system.system == system.system for s in self.sources)
-            and system.system not in self.owners(name)
+            and (system.system not in self.owners(name) or field.resolve == "withdrawn_wins")
         ]
+
+    @property
+    def climbing(self) -> list[str]:
+        """The fields whose status only goes forth: their owner's step back is a conflict."""
+        return [name for name, field in self.fields.items() if field.ladder and field.resolve == "furthest"]
+
+    @property
+    def has_conflicts(self) -> bool:
+        is_told = bool(self.sources) and len(self.key) == 1
+        return is_told and bool(self.guarded or (self.climbing and not self.entity.model))
 
     @property
     def reconciliations(self) -> dict[str, Proof]:
@@ -261,6 +407,17 @@ class Facts:
         """Who answers for the entity: the steward of its most important flow."""
         flows = sorted(self.root.flows.values(), key=lambda flow: flow.tier)
         return flows[0].steward if flows else self.senders[0].steward
+
+    @property
+    def stewards_of_rules(self) -> dict[str, str]:
+        """Who answers for the rules that name somebody."""
+        named = {name: rule.steward for name, rule in self.entity.rules.items()}
+        named |= {name: rule.steward for name, rule in self.entity.unique.items()}
+        if self.entity.adds_up:
+            named["adds_up"] = self.entity.adds_up.steward
+        if self.entity.address:
+            named["address"] = self.entity.address.steward
+        return {name: steward for name, steward in named.items() if steward}
 
     @property
     def models(self) -> list["Model"]:
@@ -281,6 +438,10 @@ class Facts:
             return models
         once = [Column("inbox_id", "The message.", ["not_null", "unique"])]
         if self.sources:
+            if not entity.model:
+                models.append(
+                    Model(f"{name}_flags", "Records as they stand that break the contract.", self.steward, [])
+                )
             models += [
                 Model(f"landing_{name}", f"Messages that speak of {name}, as they were kept.", self.steward, once),
                 Model(f"{name}_verdicts", "The books: what became of each message.", self.steward, once),
@@ -293,10 +454,9 @@ class Facts:
             Model(f"links_{name}", f"Which remote record is which of {name}.", self.steward, []),
             Model(f"touched_{name}", f"The {name} that the last run settled.", self.steward, []),
         ]
-        if self.guarded:
-            models.append(
-                Model(f"{name}_conflicts", "Fields that a system changed without owning them.", self.steward, [])
-            )
+        if self.has_conflicts:
+            told = "Fields that a system changed without owning them, and steps back that a ladder forbids."
+            models.append(Model(f"{name}_conflicts", told, self.steward, []))
         if entity.match:
             models.append(Model(f"{name}_matches", "Records of different systems that may be one.", self.steward, []))
         if self.outbound:
@@ -311,7 +471,15 @@ class Facts:
                     [],
                 ),
             ]
+        if entity.proofs:
+            told = "What the business proofs found, with class, age, steward and next step."
+            models.append(Model(f"proofs_{name}", told, self.steward, []))
         return models
+
+
+def among(role: str) -> str:
+    """The column that names the system of a role in which a record began, as far as that role goes."""
+    return f"origin_among_{role}"
 
 
 @dataclass(frozen=True)
@@ -350,11 +518,37 @@ class OutboundFlow:
     @property
     def takers(self) -> list[str]:
         """The destinations that take this entity."""
-        return [s.system for s in self.facts.the_map.destinations(self.flow) if self.facts.name in s.takes]
+        return [system.system for system in self.facts.the_map.destinations(self.facts.entity, self.flow)]
 
     @property
     def by_role(self) -> bool:
         return self.flow.to not in self.facts.the_map.systems
+
+    @property
+    def shipping(self) -> list[str]:
+        """The children of which only the lines of one place travel."""
+        return [child for child in self.flow.with_ if self.flow.ships and self.facts.child_named(child).routing]
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The children of which only some rows travel, and which: the lines of one place, or what the destination does not itself
+        tell."""
+        told = [child for child in self.flow.with_ if self.facts.child_named(child).tellers]
+        others = f"told_by not in ({self.facts.listed(self.takers)})"
+        return dict.fromkeys(self.shipping, f"ships_from = '{self.flow.ships}'") | dict.fromkeys(told, others)
+
+    def lines_fields(self, child: Facts) -> list[str]:
+        """The fields of a child with which its rows travel: all, unless the destination takes some alone."""
+        taken = [
+            system.takes.get(child.name) for system in self.facts.the_map.destinations(self.facts.entity, self.flow)
+        ]
+        return [name for name in child.fields if all(some is None or name in some for some in taken)]
+
+    @property
+    def is_told_back(self) -> bool:
+        """Whether a destination itself says any of the fields that it is told."""
+        said = [source.says.fields for source in self.facts.sources if source.system.system in self.takers]
+        return any(name in fields for fields in said for name in self.flow.fields)
 
     @property
     def action_on_leave(self) -> str:
@@ -378,4 +572,6 @@ class OutboundFlow:
 
     def travelling_of(self, field: str) -> str:
         """The field of a record as it travels."""
+        if field in self.flow.shows:
+            return self.facts.travelling(field, f"({self.flow.shows[field]})", is_spelled=True)
         return self.facts.travelling(field, "records.")

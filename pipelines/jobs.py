@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines import models
+from pipelines import measures, models
 from pipelines.asset_keys import snapshot_key, stream_key
 from pipelines.checks import Checks
 from pipelines.drift_checks import DriftChecks
@@ -40,7 +40,7 @@ class Jobs:
             *(self.poll_job(system, name) for system, name, stream in told.streams if stream.is_polled),
             *(self.deliver_job(system) for system in told.destinations),
             *(self.snapshot_job(system, name) for system, name, _ in told.snapshots),
-            *(self.reconcile_job(entity) for entity in self._roots if entity.reconcile),
+            *(self.reconcile_job(entity) for entity in self._roots if entity.is_proved),
             *(self.check_job(entity) for entity in self._roots),
             self.drift_job(),
             self.compaction_job(),
@@ -154,7 +154,7 @@ class Jobs:
         return _job(
             f"check_{name}",
             [],
-            [spec.key for spec in self.checks.of_schedule(name)],
+            [spec.key for spec in [*self.checks.of_schedule(name), *measures.specs(entity)]],
             description=f"Listens for silent senders of {name}, and runs dbt's tests of its models.",
             tags={ENTITY: name, STEWARD: self.lineage.steward(name), PRIORITY: "-10", **SLOW},
         )

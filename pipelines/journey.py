@@ -14,6 +14,7 @@ from pipelines.codegen import environment
 from pipelines.facts import Facts
 from pipelines.map_schema import IntegrationMap
 from pipelines.proofs import NOT_WRONG
+from pipelines.spelling import quoted
 from resources import lake, settings
 from resources.store import Store
 from resources.words import spell, teach
@@ -103,7 +104,11 @@ class Teller:
 
     def key_of(self, name: str) -> str:
         """The key of the one record that goes by this name. Raises NotFound or Ambiguous."""
-        numbers = [f for f, told in self.facts.fields.items() if told.type == "text" and f.split("_")[-1] == "number"]
+        numbers = [
+            f
+            for f, told in self.facts.fields.items()
+            if told.type in ("text", "tracking_number") and f.split("_")[-1] == "number"
+        ]
         keys = [row["key"] for row in self.ask("journey_search.sql", names=numbers, name=name)]
         if name in keys:
             return name
@@ -263,6 +268,8 @@ class Teller:
                 system = story.set_by.split("/")[0] if story.set_by else self.facts.owners(story.field)[0]
                 sentence = f"{story.field} {story.flag}, so its last good value stays; mend it in {system}"
                 owed.append(Owed(stewards.get(system, self.facts.steward), sentence))
+        for row in self._broken_rules(journey.key):
+            owed.append(Owed(row["steward"], f"{row['reason']}; {row['next_step']}"))
         flows = self.the_map.flows
         for row in journey.wanted:
             if row["is_wanted"] and row["held_because"]:
@@ -279,6 +286,15 @@ class Teller:
         if not owed and not journey.wanted and record is None:
             owed.append(Owed(self.facts.steward, f"nothing that can be taken was ever said about this {self.entity}"))
         return owed
+
+    def _broken_rules(self, key: str) -> list[Row]:
+        """What the record as it stands breaks, but for fields that were not taken."""
+        fields = ", ".join(quoted(name) for name in self.facts.fields)
+        return self.rows(
+            f"select reason, steward, next_step from {self.entity}_flags "
+            f"where key = $key and (severity = 'warn' or regexp_extract(reason, '^\\w+') not in ({fields})) order by all",
+            key=key,
+        )
 
 
 def tell(store: Store, the_map: IntegrationMap, entity: str, name: str) -> Journey:
@@ -323,6 +339,7 @@ def _message_event(row: Row, settled_at: datetime | None) -> Event:
     details.append(
         f"{verdict}{': sets ' + ', '.join(fields) if fields else ''}{' (our own echo)' if row['is_ours'] else ''}"
     )
+    details += [f"says {row['says']}"] if row.get("says") else []
     details += [f"reason: {reason}" for reason in row["reasons"] or ()]
     details += [f"warning: {warning}" for warning in row["warnings"] or ()]
     what = f"{row['system']}/{row['stream']} {deletion} {how[row['arrived_by']]}{where} (message {row['inbox_id']})"

@@ -50,6 +50,16 @@ STANDARD_COLUMNS = {
         "steward": ("text", "Who answers."),
         "repair": ("text", "What to do."),
     },
+    "proofs": {
+        "proof": ("text", "Which question was asked."),
+        "key": ("text", "The record that it is about."),
+        "kind": ("text", "The class of the difference, or late within its promise."),
+        "one_value": ("text", "What the money says."),
+        "other_value": ("text", "What the other side says."),
+        "age": ("interval", "For how long."),
+        "steward": ("text", "Who answers."),
+        "next_step": ("text", "What to do."),
+    },
 }
 
 
@@ -144,13 +154,16 @@ class Lineage:
         return [
             (system, name, entity, flow)
             for name, (entity, flow) in self.the_map.flows.items()
-            for system in self.the_map.destinations(flow)
-            if entity.entity in system.takes
+            for system in self.the_map.destinations(entity, flow)
         ]
 
     def deliveries_of(self, entity: Entity) -> list[dg.AssetKey]:
-        """What is delivered of an entity, as assets."""
-        return [flow_key(system.system, name) for system, name, told, _ in self.deliveries if told is entity]
+        """What is delivered of an entity in the run that settles it, as assets."""
+        return [
+            flow_key(system.system, name)
+            for system, name, told, flow in self.deliveries
+            if told is entity and entity.is_carried_at_once(flow)
+        ]
 
     @cached_property
     def destinations(self) -> list[System]:

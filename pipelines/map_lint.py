@@ -2,20 +2,31 @@
 
 from dataclasses import dataclass, replace
 
+from pipelines.library import LIBRARY, with_systems
 from pipelines.map_places import Place, joined, path_of
-from pipelines.map_schema import Flow, IntegrationMap
+from pipelines.map_schema import Flow, IntegrationMap, System
 from pipelines.rules import (  # noqa: F401  each registers its rules
     arrivals,
     contracts,
     destinations,
     drift,
+    finds,
     flows,
     identities,
+    limits,
     names,
+    neighbours,
     owners,
     proofs,
+    routes,
+    selling,
     statuses,
+    sums,
     systems,
+    tellers,
+    turns,
+    uniques,
+    withdrawals,
 )
 from pipelines.rules.rule import RULES, Severity
 
@@ -59,6 +70,10 @@ class Report:
     def has_errors(self) -> bool:
         return any(finding.severity == "error" for finding in self.findings)
 
+    def with_findings(self, others: list[Finding]) -> "Report":
+        """The report with these findings, too, which touch no verdict."""
+        return replace(self, findings=_worst_first([*self.findings, *others]))
+
 
 def lint(told: IntegrationMap) -> Report:
     """Hold the map against every rule."""
@@ -67,8 +82,32 @@ def lint(told: IntegrationMap) -> Report:
         for rule, severity in RULES.items()
         for place, says in rule(told)
     ]
-    findings.sort(key=lambda finding: (WORST_FIRST.index(finding.severity), finding.place.file, finding.place.key))
+    findings = _worst_first(findings)
     return Report(findings, [_verdict(told, name, findings) for name in told.flows])
+
+
+def lint_library(told: IntegrationMap, library: dict[str, System]) -> list[Finding]:
+    """What the lint would say of each ready-made system if it were live, and what the map must then say of it."""
+    before = {str(finding) for finding in lint(told).findings}
+    found: list[Finding] = []
+    for name, system in library.items():
+        file = f"map/{LIBRARY}/{name}.yaml"
+        if name in told.systems:
+            place, says = Place(file, "system", frozenset()), f"{name} is live already; delete this file"
+            found.append(Finding(lint_library.__name__, "error", place, says))
+            continue
+        for one in lint(with_systems(told, [system])).findings:
+            if one.place.file == f"map/systems/{name}.yaml":
+                found.append(replace(one, place=replace(one.place, file=file)))
+            elif str(one) not in before:
+                found.append(replace(one, severity="hint", says=f"once {name} is live: {one.says}"))
+    return found
+
+
+def _worst_first(findings: list[Finding]) -> list[Finding]:
+    return sorted(
+        findings, key=lambda finding: (WORST_FIRST.index(finding.severity), finding.place.file, finding.place.key)
+    )
 
 
 def _weighed(told: IntegrationMap, finding: Finding) -> Finding:

@@ -5,7 +5,18 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import get_args
 
-from pipelines.map_schema import Entity, EntityField, Flow, IntegrationMap, Reconciliation, Role, Says, Stream, System
+from pipelines.map_schema import (
+    BusinessProof,
+    Entity,
+    EntityField,
+    Flow,
+    IntegrationMap,
+    Reconciliation,
+    Role,
+    Says,
+    Stream,
+    System,
+)
 
 ROLES = get_args(Role)
 
@@ -97,7 +108,8 @@ def every_saying(told: IntegrationMap) -> Iterator[tuple[System, str, Stream, En
     for system, name, stream in every_stream(told):
         for entity, says in stream.says.items():
             if entity in told.entities:
-                yield system, name, stream, told.entities[entity], says
+                for part in says.parts(stream.remote_id):
+                    yield system, name, stream, told.entities[entity], part
 
 
 def every_flow(told: IntegrationMap) -> Iterator[tuple[Entity, str, Flow]]:
@@ -114,6 +126,17 @@ def every_reconciliation(told: IntegrationMap) -> Iterator[tuple[Entity, str, Re
     for entity in told.entities.values():
         for name, reconciliation in entity.reconcile.items():
             yield entity, name, reconciliation
+
+
+def compared(told: IntegrationMap, entity: Entity, reconciliation: Reconciliation) -> Entity:
+    """The entity whose fields a reconciliation compares: a child of which it takes each row, or the record itself."""
+    return told.entities.get(reconciliation.each or "", entity)
+
+
+def every_business_proof(told: IntegrationMap) -> Iterator[tuple[Entity, str, BusinessProof]]:
+    for entity in told.entities.values():
+        for name, proof in entity.proofs.items():
+            yield entity, name, proof
 
 
 # Questions
@@ -138,8 +161,8 @@ def advice_on(told: IntegrationMap, name: str) -> str:
 
 
 def takers(told: IntegrationMap, entity: Entity, flow: Flow) -> list[System]:
-    """The systems to which the flow really delivers: those of its destination that take the entity."""
-    return [system for system in told.destinations(flow) if entity.entity in system.takes]
+    """The systems to which the flow really delivers."""
+    return told.destinations(entity, flow)
 
 
 def speaks_of(system: System, entity: str) -> bool:
@@ -147,7 +170,12 @@ def speaks_of(system: System, entity: str) -> bool:
 
 
 def spells(system: System, entity: str, field: str) -> bool:
-    return any(entity in stream.says and field in stream.says[entity].fields for stream in system.streams.values())
+    return any(
+        field in part.fields
+        for stream in system.streams.values()
+        if entity in stream.says
+        for part in stream.says[entity].parts()
+    )
 
 
 def owners_of(told: IntegrationMap, entity: Entity, owner: str) -> list[System]:

@@ -18,7 +18,7 @@ Role = Literal[
 ]  # fmt: skip
 FieldType = Literal[
     "text", "money", "unit_price", "quantity", "integer", "number", "rate", "timestamp", "date", "boolean",
-    "currency", "country", "postcode", "email", "phone",
+    "currency", "country", "postcode", "email", "phone", "gtin", "tracking_number",
 ]  # fmt: skip
 Resolve = Literal["latest", "furthest", "sum", "collect", "first", "withdrawn_wins"]
 OnDelete = Literal["cancel", "archive", "delete", "ignore"]
@@ -103,17 +103,50 @@ class Arrives(Strict):
     snapshot: str | None = None  # cron: everything that the system holds
 
 
-class Says(Strict):
+class Part(Strict):
+    """How the stream spells a record, or one of those that hang on it, as the consent for one channel."""
+
+    when: Sql | None = None  # which messages speak of it at all; the others are ignored
+    occurred_at: Sql | None = None  # since when it is so, where that is not the message's own time
+    fields: dict[str, Sql] = {}
+    words: dict[str, dict[str, str]] = {}
+
+
+class Says(Part):
     """How the stream spells one entity."""
 
     key: OneOrMany  # expressions
-    when: Sql | None = None  # which messages speak of the entity at all; the others are ignored
     remote_id: Sql | None = None  # the entity's own id there, where the stream's is another's
     originates: Sql = "false"
+    finds_by: str | None = None  # the sender knows no key of ours: each is the one record with this value in this field
     unfold: Sql | None = None  # a JSON list in the payload: one row an element, named `item`
     line: Sql | None = None  # unfolded rows without ids of their own: what the n-th occurrence is counted of
-    fields: dict[str, Sql] = {}
-    words: dict[str, dict[str, str]] = {}
+    only: list[str] = []  # of which rows, by the last part of their key, the messages tell; others are merely held
+    echo: Sql | None = None  # which rows merely repeat what we wrote there: held, but no word of the sender's
+    each: dict[str, Part] = {}  # of an entity that hangs on another: how each of its records is spelled
+
+    def parts(self, of: str = "remote_id") -> list["Says"]:
+        """One spelling a record: itself, or each of those that hang on a record; `of` spells the stream's remote id."""
+        return [self._part(name, part, self.remote_id or of) for name, part in self.each.items()] or [self]
+
+    def _part(self, name: str, part: Part, remote_id: str) -> "Says":
+        return Says(
+            key=[f"({key}) || '/{name}'" for key in self.key],
+            remote_id=f"({remote_id}) || '/{name}'",
+            when=" and ".join(f"({condition})" for condition in (self.when, part.when) if condition) or None,
+            originates=self.originates,
+            occurred_at=part.occurred_at or self.occurred_at,
+            fields=self.fields | part.fields,
+            words=self.words | part.words,
+        )
+
+
+class FileDrop(Strict):
+    """How an entity is dropped where the partner takes files: one file a version of a record."""
+
+    folder: str
+    format: Literal["csv", "json"]
+    delimiter: str = ","
 
 
 class Stream(Strict):
@@ -153,6 +186,7 @@ class System(Strict):
     ignores: list[str] = []  # topics, files and streams of it that no stream takes, as globs: no findings
     streams: dict[str, Stream] = {}
     takes: dict[str, list[str]] = {}
+    drops: dict[str, FileDrop] = {}  # entity -> how it is dropped there, where the system takes files
     stores: dict[str, dict[str, Sql]] = {}  # entity -> field -> an expression over `value`: how it keeps what it takes
 
 
@@ -164,6 +198,9 @@ class EntityField(Strict):
     rule: Sql | None = None
     severity: Literal["reject", "warn"] = "reject"
     resolve: Resolve = "latest"
+    lifted_by: Sql | None = None  # which messages of its owners end a withdrawal that is older: nothing else does
+    follows: str | None = None  # what came with the word that settled that field
+    may_go_back: list[str] = []  # statuses that their owner may take back; any other step back is a conflict
     on_foreign_write: Literal["restore", "hold", "ignore"] = "ignore"
     personal: bool = False
     references: str | None = None  # an entity: the value must be one of its keys, or the record waits
@@ -176,6 +213,7 @@ class EntityField(Strict):
 
 class Existence(Strict):
     owner: OneOrMany
+    first: dict[str, Sql] = {}  # of a child that several tell: which rows this owner tells before the others
     on_delete: OnDelete = "ignore"
 
 
@@ -191,6 +229,100 @@ class Rule(Strict):
 
     that: Sql
     severity: Literal["reject", "warn"] = "reject"
+    steward: str | None = None
+
+
+class Unique(Strict):
+    """Fields whose values, taken together, one record alone may have."""
+
+    fields: OneOrMany
+    severity: Literal["reject", "warn"] = "reject"
+    steward: str | None = None
+
+
+class LinesOfSum(Strict):
+    """What a line adds to its record: the child entity, and the fields of it that count."""
+
+    entity: str
+    quantity: str
+    price: str
+    discount: str | None = None  # what is taken off the whole line
+    tax_rate: str | None = None
+    counts: Sql | None = None  # which lines do: a bundle's parent, whose parts are lines too, does not
+
+
+class TaxOfSum(Strict):
+    """The tax of a record, and how its sender comes to it."""
+
+    field: str
+    included: bool | str = False  # whether prices contain it, or the field that says so
+    rounding: Literal["line", "order"] = "line"
+    rates: dict[str, str] = {}  # what is added and taxed too -> the field with its rate
+
+
+class AddsUp(Strict):
+    """A record's total is what its lines come to, less its discounts, and what is added."""
+
+    total: str
+    lines: LinesOfSum
+    less: list[str] = []
+    plus: list[str] = []
+    tax: TaxOfSum | None = None
+    tolerance: int = 1  # minor units of the currency
+    when: Sql | None = None  # which messages are judged
+    severity: Literal["reject", "warn"] = "reject"
+    steward: str | None = None
+
+
+class Shipper(Strict):
+    """A place from which lines are shipped, and who ships them."""
+
+    mode: Literal["in_house", "3pl", "crossdock", "dropship", "store"]
+    by: str  # the system or role that ships
+    when: Sql | None = None  # over the line, `<parent>.<field>` and `<referenced entity>.<field>`; None: what is left
+
+
+class Routes(Strict):
+    """Which place ships a line: each goes to exactly one."""
+
+    when: Sql | None = None  # which lines are shipped at all
+    places: dict[str, Shipper]
+
+
+class Hold(Strict):
+    """What keeps a record's deliveries waiting, where people see it, until it is over; withdrawals do not wait."""
+
+    when: Sql
+    meaning: str
+
+
+class Limit(Strict):
+    """What an entity's records may come to together; what is beyond it is held, with the sums and who answers."""
+
+    meaning: str
+    adds: str  # the field that is added up
+    per: str  # of all records with the same value there, which is a key of the entity that says how much there is
+    at_most: Annotated[str, Field(pattern=r"^\w+\.\w+$")]  # <entity>.<field>; while it is not known, all wait
+    counts: Sql = "true"  # which records count
+    stands: Sql = "false"  # which of these are done, whoever did it: they come before all others
+    holds: OneOrMany  # the flows that go no further
+    steward: str
+
+    @property
+    def source(self) -> tuple[str, str]:
+        """The entity and field that say how much there is."""
+        entity, _, field = self.at_most.partition(".")
+        return entity, field
+
+
+class PostalAddress(Strict):
+    """Which fields of a record are a postal address: what its country asks of one is flagged where it lacks, never rewritten."""
+
+    country: str
+    street: str
+    city: str | None = None
+    area: str | None = None  # the state, province or prefecture
+    postcode: str | None = None
     steward: str | None = None
 
 
@@ -213,6 +345,10 @@ class Flow(Strict):
     meaning: str = ""
     fields: list[str] = []
     with_: list[str] = Field([], alias="with")  # child entities that travel inside
+    ships: str | None = None  # a place of their routes: only its lines travel, and only records that have such
+    shows: dict[
+        str, Sql
+    ] = {}  # field -> what the destination is shown in its place, over the record: a channel's buffer
     when: Sql | None = None
     on_leave: OnDelete | None = None  # what leaving the condition means at the destination
     deliver: Literal["latest", "every"] = "latest"
@@ -230,13 +366,79 @@ class Flow(Strict):
 
 class Reconciliation(Strict):
     between: Annotated[list[str], Field(min_length=2, max_length=2)]  # systems, roles, or `us`
+    each: str | None = None  # a child: each of its rows is compared, instead of the record
     fields: dict[str, float | Literal["exact"]]
     when: Sql | None = None  # which of our records the other side should hold
     gone: Sql | None = None  # what a side holds so is as good as not there
     within: Duration | None = None  # a difference younger than this is late, not wrong
+    by_hand: dict[
+        Literal["missing there", "missing here", "differs"], str
+    ] = {}  # what ends it where no flow wants it; {key}
     every: str
     alarm_above: str = "0"
     steward: str
+
+
+class BusinessProof(Strict):
+    """A question about several entities, answered by a model that is written by hand: models/reconciliation/<name>.sql."""
+
+    meaning: str
+    within: Duration  # a difference younger than this is late, not wrong
+    every: str
+    alarm_above: str = "0"
+    steward: str
+
+
+class Figure(Strict):
+    """A number about all records of an entity, which Dagster plots and a check holds against its threshold."""
+
+    meaning: str
+    is_: Sql = Field(alias="is")  # an aggregate over the settled records
+    unit: str
+    alarm_above: float
+    steward: str
+
+
+class PriceList(Strict):
+    """A rule by which a buyer has a price list: it names the list, or the list is found by what its prices say."""
+
+    list_: Sql | None = Field(
+        None, alias="list"
+    )  # over `<sale>.<field>`, `<buyer>.<field>` and `market`; null: there is none
+    has: dict[str, Sql] = {}  # field of a price -> what it is of this buyer's list
+    alone: bool = False  # what the list does not name has no price; otherwise the next list is asked
+
+    @property
+    def texts(self) -> list[str]:
+        """Its expressions."""
+        return [*([self.list_] if self.list_ else []), *self.has.values()]
+
+
+class Market(Strict):
+    """Countries whose people pay by a list of their own: the one of the market's name."""
+
+    countries: OneOrMany
+    currency: str
+
+
+class Buyer(Strict):
+    """Who buys: the entity, and the field of the sale in which its channel names them."""
+
+    entity: str
+    number: str
+
+
+class SoldBy(Strict):
+    """At which of these prices a line was to be sold: the first of its buyer's lists that has one."""
+
+    lines: str  # the entity whose rows are sold
+    buyer: Buyer
+    at: str  # fields of the sale: when it was made,
+    country: str  # where it goes,
+    currency: str  # in which currency it counts,
+    shown_in: str | None = None  # and in which the buyer saw it
+    markets: dict[str, Market] = {}
+    lists: dict[str, PriceList]
 
 
 class Entity(Strict):
@@ -244,16 +446,38 @@ class Entity(Strict):
     meaning: str
     key: OneOrMany
     parent: str | None = None  # the entity whose winning message decides which of these exist
+    of: str | None = None  # the entity on whose records these hang: they go where it is linked, and
+    each: list[str] = []  # there is one for each of these; the key is <its key>/<one of them>
     model: str | None = None  # a hand-written dbt model instead of a generated one
     reads: list[str] = []  # entities whose changes a hand-written model depends on
+    turns_at: str | None = None  # the field that says when a record will be another without a word from anybody
     exists: Existence | None = None
     match: dict[str, Match] = {}  # the strongest first
     pending_for: Duration = 86400
     fields: dict[str, EntityField]
     rules: dict[str, Rule] = {}
+    unique: dict[str, Unique] = {}
+    adds_up: AddsUp | None = None
+    sold_by: SoldBy | None = None
+    routes: Routes | None = None
+    holds: dict[str, Hold] = {}
+    limits: dict[str, Limit] = {}
+    figures: dict[str, Figure] = {}
+    address: PostalAddress | None = None
     flows: dict[str, Flow] = {}
     reconcile: dict[str, Reconciliation] = {}
+    proofs: dict[str, BusinessProof] = {}
     unreconciled: str | None = None  # why nobody can compare this entity between its systems
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether anything is compared on a schedule."""
+        return bool(self.reconcile or self.proofs)
+
+    def is_carried_at_once(self, flow: Flow) -> bool:
+        """Whether the run that settles the entity carries the flow, too: one of its highest tier. The others are carried
+        when they are due, so that what is urgent does not wait for a partner's server."""
+        return flow.to is not None and flow.tier == min(other.tier for other in self.flows.values() if other.to)
 
 
 class IntegrationMap(Strict):
@@ -271,10 +495,11 @@ class IntegrationMap(Strict):
     def says(self, entity: str) -> list[tuple[System, str, Stream, Says]]:
         """Every stream that speaks of the entity: (system, stream name, stream, how)."""
         return [
-            (system, name, stream, stream.says[entity])
+            (system, name, stream, says)
             for system in self.systems.values()
             for name, stream in system.streams.items()
             if entity in stream.says
+            for says in stream.says[entity].parts(stream.remote_id)
         ]
 
     def children(self, entity: str) -> list[Entity]:
@@ -295,9 +520,9 @@ class IntegrationMap(Strict):
         """Every flow by its name, with its entity."""
         return {name: (entity, flow) for entity in self.entities.values() for name, flow in entity.flows.items()}
 
-    def destinations(self, flow: Flow) -> list[System]:
-        """The systems to which an outbound flow may deliver."""
-        return self.systems_named(flow.to) if flow.to else []
+    def destinations(self, entity: Entity, flow: Flow) -> list[System]:
+        """The systems to which an outbound flow delivers: of those that it names, the ones that take its entity."""
+        return [system for system in self.systems_named(flow.to or "") if entity.entity in system.takes]
 
 
 class MapProblem(Exception):
@@ -346,10 +571,16 @@ def load_map(folder: Path = MAP_DIR) -> IntegrationMap:
 
 
 def _sentence(error: Any) -> str:
-    kind, name, *keys = [str(part) for part in error["loc"]]
+    kind, name, *_ = error["loc"]
+    return sentence(error | {"loc": error["loc"][2:]}, f"map/{kind}/{name}.yaml")
+
+
+def sentence(error: Any, file: str) -> str:
+    """What pydantic found in a file of the map, with place and fix."""
+    keys = [str(part) for part in error["loc"]]
     place = ".".join(key for key in keys if not key.startswith(("function-", "literal", "list[", "constrained")))
     advice = {
         "extra_forbidden": "the map knows no such key; mend its spelling or delete it",
         "missing": f"is missing; add {keys[-1]}: {MISSING.get(keys[-1], '...')}" if keys else "is missing; add it",
     }.get(error["type"], error["msg"].removeprefix("Value error, "))
-    return f"map/{kind}/{name}.yaml: {place}: {advice}"
+    return f"{file}: {place}: {advice}"

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 
 from pipelines.codegen import fingerprint
+from pipelines.conflicts import conflicts_that_wait
 from pipelines.facts import Facts
-from pipelines.identity import doubts, sure_matches
-from pipelines.map_schema import IntegrationMap
+from pipelines.identity import doubts, found_by_field, sure_matches
+from pipelines.limits import Limits
+from pipelines.map_schema import Entity, IntegrationMap
 from resources import lake, settings
 from resources.alerts import Alert, end_alerts, raise_alerts
 from resources.links import link_by_match
@@ -53,12 +56,15 @@ class Batch:
     upto_ledger_id: int
     is_full: bool
     goes_on: bool  # the last build did not end: what it was settling is settled again
+    is_woken: bool  # what its records wait for, or are held against, has changed
+    moment: datetime  # at which time-bound records are looked at
 
     @property
-    def told(self) -> dict[str, int | bool]:
+    def told(self) -> dict[str, int | bool | str]:
         """What dbt is told of it."""
-        names = ("after_inbox_id", "upto_inbox_id", "after_ledger_id", "upto_ledger_id", "goes_on")
-        return {name: getattr(self, name) for name in names} | {"all_stand": not self.is_full}
+        names = ("after_inbox_id", "upto_inbox_id", "after_ledger_id", "upto_ledger_id", "goes_on", "is_woken")
+        told = {name: getattr(self, name) for name in names}
+        return told | {"all_stand": not self.is_full, "moment": self.moment.astimezone(UTC).isoformat()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +107,17 @@ def sync(
     full: bool = False,
     project: Path = PROJECT,
     log: Callable[[str], None] = print,
+    moment: datetime | None = None,
 ) -> Settled:
     """Settle what was said about the entity since its last settled batch, and enqueue what destinations should now hold.
 
     Safe to repeat and to kill anywhere: the batch is marked settled only after everything else has succeeded.
-    `project` is the dbt project that was written from `the_map`. Raises BuildFailed.
+    `project` is the dbt project that was written from `the_map`, and `moment` stands for now. Raises BuildFailed.
     """
     started = time.monotonic()
     settled = Settled(entity)
     with store.turn(f"sync/{entity}"):
-        batch = open_batch(entity, store=store, the_map=the_map, full=full)
+        batch = open_batch(entity, store=store, the_map=the_map, full=full, moment=moment)
         if batch is None:
             return settled
         settled.batch = batch
@@ -136,15 +143,23 @@ def sync(
             with store.transaction() as connection:
                 if the_map.entities[entity].match:
                     _match(connection, db, entity, the_map)
-                if Facts(the_map, the_map.entities[entity]).outbound:
+                facts = Facts(the_map, the_map.entities[entity])
+                link_by_match(connection, entity, found_by_field(db, entity, facts.key[0], facts.finders))
+                if facts.has_conflicts:
+                    _tell_conflicts(connection, db, entity, the_map)
+                if facts.outbound:
                     wanted = _wanted(db, entity, the_map, delivered)
                     settled.enqueued = _enqueue(connection, entity, the_map, wanted, run_id)
-                connection.execute(query("settle_batch"), {"batch_id": batch.batch_id, "wakes": wakes})
+                turns_at = _next_turn(db, the_map.entities[entity], batch)
+                settles = {"batch_id": batch.batch_id, "wakes": wakes, "turns_at": turns_at}
+                connection.execute(query("settle_batch"), settles)
     settled.seconds = time.monotonic() - started
     return settled
 
 
-def open_batch(entity: str, *, store: Store, the_map: IntegrationMap, full: bool) -> Batch | None:
+def open_batch(
+    entity: str, *, store: Store, the_map: IntegrationMap, full: bool, moment: datetime | None = None
+) -> Batch | None:
     """Fix the bounds of what the run settles; None when nothing was said since the last settled batch."""
     facts = Facts(the_map, the_map.entities[entity])
     mark = fingerprint(the_map, entity)
@@ -160,13 +175,21 @@ def open_batch(entity: str, *, store: Store, the_map: IntegrationMap, full: bool
     }
     unfinished = store.one("is_unfinished", entity=entity)
     goes_on = bool(unfinished and unfinished["goes_on"])
+    woken = store.one("is_woken", entity=entity)
     if not is_full and not goes_on:
-        reads = facts.entity.reads
-        news = store.one("has_news", entity=entity, streams=facts.stream_names, reads=reads, **bounds)
+        asked = {"streams": facts.stream_names, "reads": facts.entity.reads, "of": facts.entity.of, "moment": moment}
+        news = store.one("has_news", entity=entity, **asked, **bounds)
         if not news or not news["has_news"]:
             return None
     row = store.one("open_batch", entity=entity, fingerprint=mark, is_full=is_full, **bounds)
-    return Batch(batch_id=row["batch_id"] if row else 0, is_full=is_full, goes_on=goes_on, **bounds)
+    return Batch(
+        batch_id=row["batch_id"] if row else 0,
+        moment=moment or (row["opened_at"] if row else datetime.now(UTC)),
+        is_full=is_full,
+        goes_on=goes_on,
+        is_woken=bool(woken and woken["is_woken"]),
+        **bounds,
+    )
 
 
 def compact(entity: str, *, store: Store, the_map: IntegrationMap) -> list[str]:
@@ -188,13 +211,15 @@ def model_names(facts: Facts) -> set[str]:
     names |= {f"stg_{f.name}" for f in [facts, *facts.children] if f.sources}
     names |= {f"{facts.name}_verdicts"} | ({f"wanted_{facts.name}"} if facts.outbound else set())
     names |= {f"{facts.name}_matches"} if facts.entity.match else set()
-    return names | ({f"{facts.name}_conflicts"} if facts.guarded else set())
+    return names | ({f"{facts.name}_conflicts"} if facts.has_conflicts else set())
 
 
 def run_dbt(arguments: Sequence[str], project: Path = PROJECT) -> list[Built]:
     """Run dbt in this process. Raises BuildFailed with the first model that failed and why."""
     silent = ["--no-write-json", "--log-level", "none", "--log-level-file", "none"]
     result = dbtRunner(manifest=manifest(project)).invoke([*arguments, *_folders(project), *silent])
+    if result.exception and not isinstance(result.exception, Exception):
+        raise result.exception  # it was stopped
     if result.exception:
         raise BuildFailed(f"dbt could not run: {result.exception}")
     nodes: Any = result.result
@@ -244,8 +269,10 @@ def _wanted(
     what the destination holds already."""
     facts = Facts(the_map, the_map.entities[entity])
     key = facts.key[0]
-    going_live = {
-        name: out for name, out in facts.outbound.items() if name not in delivered and out.flow.write == "absolute"
+    going_live = {  # a consent is told even where the destination has spoken of it, and so is what it never speaks of
+        name: out
+        for name, out in facts.outbound.items()
+        if name not in delivered and out.flow.write == "absolute" and out.is_told_back and not facts.withdrawal
     }
     # In a table of its own: the lake's counts forget nothing that was deleted, and would make a plan for all ever touched.
     db.execute(f"create or replace temp table touched as select {key} from touched_{entity}")
@@ -258,9 +285,27 @@ def _wanted(
             caused_by_inbox_id, received_at, deliver
         from wanted_{entity}
         where {key} in (select {key} from touched) and system is not null
+        union all
+        -- A key that no record has any longer wants nothing.
+        select flow, system, {key}, false, 'ignore', null, null, null, null, 'live', false, null, null, 'latest'
+        from touched anti join {entity} using ({key}) cross join (select unnest($flows) as flow, unnest($systems) as system)
         """,
-        {"going_live": [*going_live], "takers": [taker for out in going_live.values() for taker in out.takers]},
+        {
+            "going_live": [*going_live],
+            "takers": [taker for out in going_live.values() for taker in out.takers],
+            "flows": [*facts.outbound],
+            "systems": [out.takers[0] for out in facts.outbound.values()],
+        },
     ).to_arrow_reader(PIECE)
+
+
+def _next_turn(db: duckdb.DuckDBPyConnection, entity: Entity, batch: Batch) -> datetime | None:
+    """When the first of the records will be another although nobody says a word."""
+    if entity.turns_at is None:
+        return None
+    rows = f"select epoch_us(min({entity.turns_at})) from {entity.entity} where {entity.turns_at} > ?"
+    ((turns_at,),) = db.execute(rows, [batch.moment]).fetchall()
+    return None if turns_at is None else datetime.fromtimestamp(turns_at / 1_000_000, UTC)
 
 
 def _match(connection: sa.Connection, db: duckdb.DuckDBPyConnection, entity: str, the_map: IntegrationMap) -> None:
@@ -275,17 +320,64 @@ def _match(connection: sa.Connection, db: duckdb.DuckDBPyConnection, entity: str
     raise_alerts(connection, [Alert(entity, "match", steward, sentence)])
 
 
+def _tell_conflicts(
+    connection: sa.Connection, db: duckdb.DuckDBPyConnection, entity: str, the_map: IntegrationMap
+) -> None:
+    """Tell people which conflicts wait for them."""
+    found = conflicts_that_wait(db, the_map.entities[entity])
+    if not found:
+        end_alerts(connection, [entity], kinds=["conflict"])
+        return
+    oldest = found[0]
+    count = f"{len(found)} conflicts about {entity} wait" if len(found) > 1 else f"a conflict about {entity} waits"
+    sentence = f"{count} for a person; {oldest.sentence}. {oldest.steward} answers: {oldest.next_steps}; `concord conflicts` lists all"
+    raise_alerts(connection, [Alert(entity, "conflict", oldest.steward, sentence)])
+
+
 def _woken(db: duckdb.DuckDBPyConnection, entity: str, store: Store, the_map: IntegrationMap) -> list[str]:
     """The entities with records that waited for one of these, or that are these and missed the batch of another."""
     tables = {row["table_name"] for row in store.rows("lake_tables")}
     woken = set()
     for other in the_map.roots:
-        for waiting, name, target in Facts(the_map, other).references:
+        facts = Facts(the_map, other)
+        for waiting, name, target in facts.references:
             if entity in (other.entity, target) and {waiting, target} <= tables:
                 known = f"{name} in (select {the_map.entities[target].key[0]} from {target})"
                 if db.execute(f"select 1 from {waiting} where not is_{name}_known and {known} limit 1").fetchone():
                     woken.add(other.entity)
+        between = facts.between
+        for neighbour in between.neighbours:
+            if entity in (other.entity, neighbour.entity) and {other.entity, neighbour.entity} <= tables:
+                named = neighbour.reference if entity == neighbour.entity else other.key[0]
+                key = neighbour.key if entity == neighbour.entity else other.key[0]
+                is_touched = f"records.{named} in (select {key} from touched_{entity})"
+                stale = f"rules_broken is distinct from {between.broken} and {is_touched}"
+                rows = f"select 1 from {other.entity} as records {between.joined('records')} where {stale} limit 1"
+                if db.execute(rows).fetchone():
+                    woken.add(other.entity)
+        if entity in (other.entity, *facts.limits.others()) and _is_beyond(db, facts.limits, tables):
+            woken.add(other.entity)
+    if {entity, f"touched_{entity}"} <= tables and _claims_of_others(db, Facts(the_map, the_map.entities[entity])):
+        woken.add(entity)
     return sorted(woken)
+
+
+def _is_beyond(db: duckdb.DuckDBPyConnection, limits: Limits, tables: set[str]) -> bool:
+    """Whether a record waits for a sum that it would fit by now, or no longer fits one."""
+    read = {limits.entity.entity, f"wanted_{limits.entity.entity}", *limits.others()}
+    return read <= tables and any(db.execute(limits.stale(name)).fetchone() for name in limits.rules)
+
+
+def _claims_of_others(db: duckdb.DuckDBPyConnection, facts: Facts) -> bool:
+    """Whether a record that was not settled claims what one that was has now, too."""
+    key, touched = facts.key[0], f"(select {facts.key[0]} from touched_{facts.name})"
+    return any(
+        db.execute(
+            f"select 1 from {facts.name} as mine join {facts.name} as others on {facts.uniqueness.same(rule, 'mine', 'others')} "
+            f"where mine.{key} in {touched} and others.{key} not in {touched} limit 1"
+        ).fetchone()
+        for rule in facts.uniqueness.holding.values()
+    )
 
 
 def _enqueue(

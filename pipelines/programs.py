@@ -50,7 +50,9 @@ def addresses(*, with_sandbox: bool) -> list[Address]:
     if with_sandbox:
         ours += [
             address("SHOPIFY", 18800, "sandbox shop", "http://{}/"),
+            address("STRIPE", 18420, "sandbox payment service", "http://{}/"),
             address("TRYTON", 18069, "Tryton, the sandbox's ERP", "http://{}/"),
+            address("CRM", 18071, "the sandbox's CRM", "http://{}/"),
             address("SFTP", 18022, "sandbox SFTP server", "sftp://{}/"),
         ]
     return ours
@@ -63,7 +65,7 @@ def concord(*, with_sandbox: bool) -> list[Planned]:
     server = ("api", "grpc", "-h", "127.0.0.1", "-p", str(code), "-m", "pipelines.definitions", "-a", "defs")
     pages = ("-h", "127.0.0.1", "-p", str(dagster), "-w", workspace)
     warm = ("code-server", "warm")  # a run that is asked for before begins from nothing, which takes seconds
-    systems = ("shopify", "tryton", "sftp") if with_sandbox else ()  # a poll that is asked for before fails
+    systems = ("shopify", "stripe", "tryton", "sftp") if with_sandbox else ()  # a poll that is asked for before fails
     door = _module("door", "pipelines.webhooks", port=settings.port("DOOR", 18700))
     forks = _module("warm", "pipelines.warm", is_ready=settings.warm_socket().is_socket)
     definitions = _module("code-server", "dagster", *server, "--location-name", "concord", port=code)
@@ -82,18 +84,22 @@ def concord(*, with_sandbox: bool) -> list[Planned]:
 def sandbox(*, with_traffic: bool) -> list[Planned]:
     """The outside world to practise on."""
     shopify, tryton, sftp = (settings.port(*it) for it in (("SHOPIFY", 18800), ("TRYTON", 18069), ("SFTP", 18022)))
+    crm = settings.port("CRM", 18071)
     planned = [
-        Planned(_sandbox("tryton-preparation", "tryton", "prepare", is_step=True)),
+        Planned(_sandbox("tryton-preparation", "tryton", "erp", "prepare", is_step=True)),
         Planned(_sandbox("shopify-preparation", "shopify", "prepare", is_step=True)),
-        Planned(_sandbox("tryton", "tryton", port=tryton), after=("tryton-preparation",)),
+        Planned(_sandbox("tryton", "tryton", "erp", port=tryton), after=("tryton-preparation",)),
+        Planned(_sandbox("crm", "tryton", "crm", port=crm), after=("daemon",)),  # orders go before contacts
         Planned(_sandbox("shopify", "shopify", port=shopify), after=("shopify-preparation",)),
         Planned(_sandbox("sftp", "sftp", port=sftp)),
+        Planned(_sandbox("stripe", "stripe", port=settings.port("STRIPE", 18420))),
         Planned(_sandbox("warehouse", "warehouse"), after=("sftp", "tryton")),
     ]
     if with_traffic:
         planned += [
             Planned(_sandbox("traffic", "traffic"), after=("shopify", "door", "tryton")),
             Planned(_sandbox("wholesale", "wholesale"), after=("sftp", "tryton")),
+            Planned(_sandbox("till", "till"), after=("shopify", "stripe", "daemon")),  # orders go before their money
         ]
     return planned
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from pipelines.map_schema import Entity, IntegrationMap
+from pipelines.spelling import quoted
 
 NOT_WRONG = ("late", "ignored")  # differences within their promise, and those that a person leaves alone for a while
 
@@ -50,6 +51,11 @@ class Proof:
         return self.told.fields
 
     @property
+    def each(self) -> Entity | None:
+        """The child of which each row is compared, instead of the record."""
+        return self.the_map.entities[self.told.each] if self.told.each else None
+
+    @property
     def when(self) -> str | None:
         return self.told.when
 
@@ -84,7 +90,9 @@ class Proof:
 
     def flow_to(self, side: Side) -> str | None:
         for name, flow in self.entity.flows.items():
-            if flow.to and {s.system for s in self.the_map.destinations(flow)} & set(side.systems):
+            if self.told.each and self.told.each not in flow.with_:
+                continue
+            if flow.to and {s.system for s in self.the_map.destinations(self.entity, flow)} & set(side.systems):
                 return name
         return None
 
@@ -96,11 +104,33 @@ class Proof:
     def flow_to_other(self) -> str | None:
         return self.flow_to(self.sides[1])
 
-    def repair_by(self, flow: str | None) -> str:
-        """What a person does about a difference that this flow would end, as SQL."""
+    @property
+    def brought_here(self) -> str | None:
+        """The flow that may end what the first side lacks, where the map says what a person does when it does not want to."""
+        return self.flow_to_one if self.by_hand("missing here") else None
+
+    def repair_by(self, flow: str | None, kind: str, holds: str = "holds") -> str:
+        """What a person does about a difference of that kind, which this flow would end if it wants the record, as SQL."""
+        by_hand = self.by_hand(kind)
         if flow is None:
-            return f"'correct it by hand: no flow brings {self.entity.entity} there'"
-        return f"coalesce('held: ' || holds.held_because, 'concord repair {flow} ' || {self.name}.{self.entity.key[0]})"
+            return by_hand or f"'correct it by hand: no flow brings {self.entity.entity} there'"
+        repair = f"'concord repair {flow} ' || {self.name}.{self.entity.key[0]}"
+        if by_hand:  # a repair of what the flow does not want would bring nothing
+            repair = f"if(coalesce({holds}.is_wanted, false), {repair}, {by_hand})"
+        return f"coalesce('held: ' || {holds}.held_because, {repair})"
+
+    def by_hand(self, kind: str) -> str | None:
+        """What the map says that a person does about a difference of that kind, as SQL."""
+        told = {str(name): sentence for name, sentence in self.told.by_hand.items()}.get(kind)
+        key = f"' || {self.name}.{self.entity.key[0]} || '"
+        return quoted(told).replace("{key}", key) if told else None
+
+    def ours(self, field: str) -> str:
+        """What of our field the other side should hold: itself, or what the flow between shows in its place."""
+        flows = [name for side in self.sides if not side.is_us and (name := self.flow_to(side))]
+        return next(
+            (self.entity.flows[name].shows[field] for name in flows if field in self.entity.flows[name].shows), field
+        )
 
     @property
     def gone(self) -> str | None:

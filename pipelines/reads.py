@@ -63,8 +63,10 @@ def _expressions(told: IntegrationMap, stream: Stream) -> Iterator[tuple[str, st
             yield entity, says.unfold, "$", "a list"
         for expression in [*says.key, says.originates, says.line or ""]:
             yield f"{entity}.key", expression, item, "a value"
-        for name, expression in says.fields.items():
-            yield f"{entity}.{name}", expression, item, _expected(fields.get(name))
+        for part in says.parts():
+            yield f"{entity}.occurred_at", part.occurred_at or "", item, "a time"
+            for name, expression in part.fields.items():
+                yield f"{entity}.{name}", expression, item, _expected(fields.get(name))
 
 
 def _expected(told: EntityField | None) -> Expected:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pipelines.map_schema import IntegrationMap
+from pipelines.map_schema import BusinessProof, IntegrationMap, Reconciliation
 from pipelines.proofs import NOT_WRONG
 from resources import lake, settings
 from resources.alerts import Alert, end_alerts, raise_alerts
@@ -62,23 +62,37 @@ def take_snapshot(store: Store, system: str, stream: str, connector: Connector) 
 def count_differences(entity: str, *, store: Store, the_map: IntegrationMap) -> Reconciled:
     """Read what the reconciliation models found, and raise or end their alerts."""
     reconciled = Reconciled()
+    told = the_map.entities[entity]
     with lake.reading(store.url, settings.lake()) as db:
-        found = db.execute(f"select reconciliation, kind, count(*) from reconcile_{entity} group by all").fetchall()
+        found = []
+        if told.reconcile:
+            found += db.execute(
+                f"select reconciliation, kind, count(*) from reconcile_{entity} group by all"
+            ).fetchall()
+        if told.proofs:
+            found += db.execute(f"select proof, kind, count(*) from proofs_{entity} group by all").fetchall()
         counted = db.execute(f"select count(*) from {entity}").fetchone()
         reconciled.records = counted[0] if counted else 0
     reconciled.counts = {(name, kind): count for name, kind, count in found}
     raised, over = [], []
-    for name, proof in the_map.entities[entity].reconcile.items():
+    proofs: dict[str, Reconciliation | BusinessProof] = {**told.reconcile, **told.proofs}
+    for name, proof in proofs.items():
         wrong = {k: n for (r, k), n in reconciled.counts.items() if r == name and k not in NOT_WRONG}
         total = sum(wrong.values())
         share = proof.alarm_above.endswith("%")
         limit = float(proof.alarm_above.rstrip("%")) * (max(reconciled.records, 1) / 100 if share else 1)
         if total > limit:
             kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(wrong.items()))
-            sentence = (
-                f"{' and '.join(proof.between)} disagree about {entity}: {kinds}; {proof.steward} answers; "
-                f"the rows with their repairs stand in reconcile_{entity}"
-            )
+            if isinstance(proof, Reconciliation):
+                sentence = (
+                    f"{' and '.join(proof.between)} disagree about {entity}: {kinds}; {proof.steward} answers; "
+                    f"the rows with their repairs stand in reconcile_{entity}"
+                )
+            else:
+                sentence = (
+                    f"{name.replace('_', ' ')}: {kinds}; {proof.steward} answers; the rows with what to do stand in "
+                    f"proofs_{entity}"
+                )
             reconciled.over_alarm.append(sentence)
             raised.append(Alert(f"{entity}/{name}", "reconciliation", proof.steward, sentence))
         else:

@@ -1,8 +1,9 @@
 """What the replacement of a system would touch, read from the map: flows, fields, streams, words, proofs and stewards."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from pipelines.map_places import (
@@ -21,6 +22,7 @@ from pipelines.map_places import (
 from pipelines.map_schema import Arrives, Entity, IntegrationMap, System, cron_in_words, spelled
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+NO_LIBRARY: Mapping[str, System] = MappingProxyType({})
 
 
 class NoReplacement(Exception):
@@ -107,6 +109,7 @@ class Replacement:
     settings: dict[str, str]
     new: str
     new_is_known: bool
+    new_is_ready_made: bool  # its file waits in map/library
     new_role: str | None
     flows: list[FlowTouched]
     fields: list[FieldTouched]
@@ -132,10 +135,13 @@ def pair(text: str) -> tuple[str, str]:
     return old, new
 
 
-def touched(told: IntegrationMap, name: str, new: str) -> Replacement:
-    """What the replacement of a system by another, known to the map or not, would touch. Raises NoReplacement."""
+def touched(told: IntegrationMap, name: str, new: str, library: Mapping[str, System] = NO_LIBRARY) -> Replacement:
+    """What the replacement of a system by another, known to the map, ready-made or neither, would touch.
+
+    Raises NoReplacement.
+    """
     _judge(told, name, new)
-    system, successor = told.systems[name], told.systems.get(new)
+    system, successor = told.systems[name], told.systems.get(new) or library.get(new)
     flows, proofs = list(_flows(told, system)), list(_proofs(told, system, successor))
     return Replacement(
         system=name,
@@ -145,6 +151,7 @@ def touched(told: IntegrationMap, name: str, new: str) -> Replacement:
         settings={key: source.env for key, source in system.settings.items()},
         new=new,
         new_is_known=successor is not None,
+        new_is_ready_made=new in library and new not in told.systems,
         new_role=successor.role if successor else None,
         flows=flows,
         fields=list(_fields(told, system, successor)),
@@ -187,7 +194,17 @@ def replaced(told: IntegrationMap, name: str, new: str) -> IntegrationMap:
             for key, one in entity.reconcile.items()
         }
         exists = entity.exists and entity.exists.model_copy(update={"owner": renamed(entity.exists.owner)})
-        return entity.model_copy(update={"fields": fields, "flows": flows, "reconcile": proofs, "exists": exists})
+        routes = entity.routes and entity.routes.model_copy(
+            update={
+                "places": {
+                    key: one.model_copy(update={"by": instead.get(one.by, one.by)})
+                    for key, one in entity.routes.places.items()
+                }
+            }
+        )
+        return entity.model_copy(
+            update={"fields": fields, "flows": flows, "reconcile": proofs, "exists": exists, "routes": routes}
+        )
 
     return IntegrationMap.model_construct(
         systems=others, entities={key: entity_with(entity) for key, entity in told.entities.items()}
@@ -272,9 +289,11 @@ def _fields(told: IntegrationMap, system: System, new: System | None) -> Iterato
 
 def _told_in(system: System | None, entity: Entity, field: str) -> dict[str, str]:
     return {
-        name: stream.says[entity.entity].fields[field]
+        name: part.fields[field]
         for name, stream in (system.streams if system else {}).items()
-        if entity.entity in stream.says and field in stream.says[entity.entity].fields
+        if entity.entity in stream.says
+        for part in stream.says[entity.entity].parts()
+        if field in part.fields
     }
 
 
@@ -311,7 +330,7 @@ def _ways(arrives: Arrives) -> str:
 def _words(told: IntegrationMap, system: System, new: System | None) -> Iterator[WordsTouched]:
     for stream_name, stream in system.streams.items():
         for entity, says in stream.says.items():
-            for field, words in says.words.items():
+            for field, words in (told for part in says.parts() for told in part.words.items()):
                 known = told.entities[entity].fields.get(field) if entity in told.entities else None
                 theirs = [
                     one.says[entity].words.get(field, {})

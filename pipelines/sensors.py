@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import dagster as dg
+from dagster._core.execution.plan.objects import ErrorSource
 
-from pipelines.map_schema import Entity, IntegrationMap, System, seconds
+from pipelines.map_schema import BusinessProof, Entity, IntegrationMap, System, seconds
 from pipelines.proofs import looks
 from resources.alerts import Alert, end_alerts, raise_alerts
 from resources.connector import Connector, Unreachable
@@ -31,9 +33,13 @@ UNFINISHED = [
 LONGEST_BREAK = 300.0  # seconds between runs that fail before they settle anything
 DUE_EVERY = 5  # seconds
 LOOKS_LATEST = 5  # seconds between two looks for news of an entity
-LONGEST_PACE = 15  # seconds between two of its batches
+LONGEST_PACE = {1: 15, 2: 60, 3: 60}  # seconds between two of its batches, by the tier of its flows
 HEAD_START = 8.0  # seconds after a start in which only what is realtime begins
-CANNOT_WAIT = {"has_urgent_messages": "new messages", "has_wishes": "decisions or repairs"}
+CANNOT_WAIT = {
+    "has_urgent_messages": "new messages",
+    "has_wishes": "decisions or repairs",
+    "has_turned": "the time has come for one of them",
+}
 CAN_WAIT = {
     "has_messages": "news of those who may take longer",
     "has_deliveries": "what couriers applied",
@@ -59,7 +65,7 @@ class Sensors:
             *(self.new_messages(entity) for entity in self.the_map.roots),
             *(self.changes(system, name) for system, name in self._looked_at("poll")),
             *(self.changes(system, name) for system, name in self._looked_at("file")),
-            *(self.due_deliveries(system) for system in self.the_map.systems.values() if self._syncs_to(system.system)),
+            *(self.due_deliveries(system) for system in self.the_map.systems.values() if self._takes(system.system)),
             self.failed_runs(),
         ]
 
@@ -90,6 +96,11 @@ class Sensors:
                 for name, proof in entity.reconcile.items()
             },
             **{
+                f"prove_{entity.entity}_{name}": (f"reconcile_{entity.entity}", proof.every)
+                for entity in self.the_map.entities.values()
+                for name, proof in _at_times_of_their_own(entity)
+            },
+            **{
                 f"check_{entity.entity}": (f"check_{entity.entity}", f"{(7 * number) % 60} * * * *")
                 for number, entity in enumerate(self.the_map.roots, start=2)
             },
@@ -97,17 +108,30 @@ class Sensors:
             "drift": ("drift", "3-59/5 * * * *"),
             "retention": ("retention", "37 * * * *"),
         }
+        proving = {f"reconcile_{entity.entity}" for entity in self.the_map.roots}
         return [
             dg.ScheduleDefinition(
                 name=f"at_{name}",
                 job_name=job,
                 cron_schedule=cron,
                 default_status=dg.DefaultScheduleStatus.RUNNING,
-                tags={WHY: f"schedule {cron}"},
+                **self._once_settled(cron) if job in proving else {"tags": {WHY: f"schedule {cron}"}},
             )
             for name, (job, cron) in crons.items()
             if cron
         ]
+
+    def _once_settled(self, cron: str) -> dict[str, Any]:
+        """What a schedule of proofs asks for: nothing, until everything that may be compared was settled once."""
+        roots = [entity.entity for entity in self.the_map.roots]
+
+        def compared(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+            unsettled = context.resources.store.rows("never_settled", entities=roots)
+            if unsettled:
+                return dg.SkipReason(f"nothing is compared until {unsettled[0]['entity']} was settled once")
+            return dg.RunRequest(tags={WHY: f"schedule {cron}"})
+
+        return {"execution_fn": compared, "required_resource_keys": {"store"}}
 
     def new_messages(self, entity: Entity) -> dg.SensorDefinition:
         """Asks for one sync for all that arrived about an entity, whether it is one message or a million."""
@@ -140,7 +164,7 @@ class Sensors:
         )
         def new_messages(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
             store: Store = context.resources.store
-            news = store.one("news", **values) or {}
+            news = store.one("news", of=entity.of, **values) or {}
             if not any(values["urgent"]) and self._is_head_start(store):
                 return dg.SkipReason(GOES_FIRST)
             if news["needed"]:
@@ -262,7 +286,8 @@ class Sensors:
             for field in member.fields.values()
             if field.references
         }
-        roots = {self.the_map.entities[name].parent or name for name in {*entity.reads, *referred}}
+        limiting = {limit.source[0] for limit in entity.limits.values()}
+        roots = {self.the_map.entities[name].parent or name for name in {*entity.reads, *referred, *limiting}}
         return sorted(roots - {entity.entity})
 
     def _is_urgent(self, entity: Entity, system: System) -> bool:
@@ -271,9 +296,13 @@ class Sensors:
         return any(flow.timing == "realtime" and flow.from_ in (system.system, system.role) for flow in flows)
 
     def _pace(self, entity: Entity) -> int:
-        """Seconds between two batches of what is not realtime: a sixth of the shortest promise."""
-        paces = [flow.max_lag // 6 for flow in entity.flows.values() if flow.timing != "realtime"]
-        return max(1, min([LONGEST_PACE, *paces]))
+        """Seconds between two batches of what is not realtime: a sixth of the shortest promise, within what its tier allows."""
+        paces = [
+            min(LONGEST_PACE[flow.tier], flow.max_lag // 6)
+            for flow in entity.flows.values()
+            if flow.timing != "realtime"
+        ]
+        return max(1, min(paces, default=LONGEST_PACE[1]))
 
     def _pace_of_files(self, system: System, stream: str) -> int:
         """A twelfth of the shortest promise of what the files tell."""
@@ -289,13 +318,32 @@ class Sensors:
             if stream.says and getattr(stream.arrives, way)
         ]
 
+    def _takes(self, system: str) -> bool:
+        return any(
+            to.system == system
+            for entity, flow in self.the_map.flows.values()
+            for to in self.the_map.destinations(entity, flow)
+        )
+
     def _syncs_to(self, system: str) -> Sequence[str]:
+        """The runs that carry to the system what they have settled."""
         return [
             f"sync_{entity.entity}"
             for entity in self.the_map.roots
-            if any(to.system == system for flow in entity.flows.values() for to in self.the_map.destinations(flow))
-            and entity.entity in self.the_map.systems[system].takes
+            if any(
+                to.system == system
+                for flow in entity.flows.values()
+                if entity.is_carried_at_once(flow)
+                for to in self.the_map.destinations(entity, flow)
+            )
         ]
+
+
+def _at_times_of_their_own(entity: Entity) -> list[tuple[str, BusinessProof]]:
+    """The business proofs whose times are not those of another proof: one run proves all of an entity."""
+    seen = {proof.every for proof in entity.reconcile.values()}
+    first = {proof.every: (name, proof) for name, proof in reversed(entity.proofs.items())}
+    return [found for every, found in first.items() if every not in seen]
 
 
 def under_way(instance: dg.DagsterInstance, jobs: Sequence[str]) -> str | None:
@@ -333,6 +381,8 @@ def reason_to_wait(
 def sentence_of(context: dg.RunFailureSensorContext) -> str:
     """What a failed run says: its failed step's own sentence, else what ended it."""
     for event in context.get_step_failure_events():
+        if event.step_failure_data.error_source == ErrorSource.INTERRUPT:
+            return "it was stopped, with Concord or by a person; nothing is lost: the next run goes on where it was"
         told = event.step_failure_data.user_failure_data
         if told and told.description:
             return told.description

@@ -67,6 +67,7 @@ class Source:
             self.remote_id,
             *self.says.key,
             self.says.when or "",
+            self.says.echo or "",
             self.says.originates,
             self.occurred_at or "",
         ]:
@@ -78,19 +79,26 @@ class Source:
 
     @property
     def name(self) -> str:
-        return f"{self.system.system}_{self.stream_name}"
+        """What the template calls it; one of several that a message tells, by its place among them."""
+        said = self.stream.says[self.entity.entity].parts(self.stream.remote_id)
+        place = f"_{said.index(self.says) + 1}" if len(said) > 1 else ""
+        return f"{self.system.system}_{self.stream_name}{place}"
 
     @property
     def remote_id(self) -> str:
         return self.says.remote_id or self.stream.remote_id
 
     @property
-    def has_lines(self) -> bool:
-        """Whether the stream also tells which lines exist."""
-        return any(says.unfold for says in self.stream.says.values())
+    def tells_lines(self) -> str:
+        """Which messages also tell which lines exist, as SQL: of a stream that tells some rows alone, not every one does."""
+        unfolded = [says for says in self.stream.says.values() if says.unfold]
+        some = [f"({says.when})" for says in unfolded if says.only and says.when]
+        return f"coalesce({' or '.join(some)}, false)" if some else "true" if unfolded else "false"
 
     @property
     def occurred_at(self) -> str | None:
+        if self.says.occurred_at:
+            return self.says.occurred_at
         if self.stream.occurred_at:
             return self.stream.occurred_at
         return "as_of" if self.stream.file and self.stream.file.as_of else None

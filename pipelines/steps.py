@@ -11,8 +11,9 @@ from typing import Any
 import dagster as dg
 import duckdb
 import sqlalchemy as sa
+from dagster._core.errors import DagsterExecutionInterruptedError
 
-from pipelines import arrivals, deliveries, models, reconciliation
+from pipelines import arrivals, deliveries, measures, models, reconciliation
 from pipelines.asset_keys import flow_key, stream_key
 from pipelines.checks import Batch, Checks, numbers
 from pipelines.connectors import MissingSetting
@@ -53,7 +54,7 @@ class Steps:
             *(self.settling(entity) for entity in self._roots),
             *(self.delivering(system) for system in told.destinations),
             *(self.looking(*snapshot) for snapshot in told.snapshots),
-            *(self.proving(entity) for entity in self._roots if entity.reconcile),
+            *(self.proving(entity) for entity in self._roots if entity.is_proved),
             told.unclaimed(),
         ]
 
@@ -123,6 +124,7 @@ class Steps:
                 bounds = Batch(batch.after_inbox_id, batch.upto_inbox_id) if batch else Batch(0, 0)
                 with lake.reading(url, folder) as db:
                     rows = count_rows(db, [*(spec.key.path[-1] for spec in specs), f"touched_{name}"])
+                    plotted = measures.plotted(entity, db)
                     heard = count_heard(db, name, batch, posted)
                     judged = list(
                         self.checks.judge_settling(name, steward=told.steward(name), store=store, batch=bounds, db=db)
@@ -133,7 +135,7 @@ class Steps:
                         stream_key(system, stream), metadata={"new messages": count}, description="Told by webhooks."
                     )
                 )
-            figures = figures_of(settled, rows)
+            figures = figures_of(settled, rows) | plotted
             seconds = {built.name: built.seconds for built in settled.built}
             for spec in specs:
                 model = spec.key.path[-1]
@@ -256,9 +258,8 @@ class Steps:
             seconds = {node.name: node.seconds for node in built}
             for spec in specs:
                 model = spec.key.path[-1]
-                kinds: dict[str, int] = {}
-                if model == f"reconcile_{name}":
-                    kinds = {f"{proof}: {kind}": count for (proof, kind), count in found.counts.items()}
+                asked = {f"reconcile_{name}": [*entity.reconcile], f"proofs_{name}": [*entity.proofs]}.get(model, [])
+                kinds = {f"{proof}: {kind}": n for (proof, kind), n in found.counts.items() if proof in asked}
                 yield dg.MaterializeResult(
                     asset_key=spec.key,
                     metadata={"dagster/row_count": rows[model], **numbers({"seconds": seconds.get(model)}), **kinds},
@@ -276,7 +277,7 @@ class Steps:
 
         @dg.multi_asset_check(
             name=f"examine_{name}",
-            specs=self.checks.of_schedule(name),
+            specs=[*self.checks.of_schedule(name), *measures.specs(entity)],
             can_subset=False,
             required_resource_keys={"store"},
             description=f"Listens for silent senders of {name}, and runs dbt's tests of its models.",
@@ -290,6 +291,10 @@ class Steps:
                 tested = models.run_dbt(["test", "--select", *(test.node for test in tests)])
                 outcomes = {node.name: (node.status, node.message) for node in tested}
                 yield from self.checks.judge_tests(name, outcomes)
+                with lake.reading(store.url, settings.lake()) as db:
+                    yield from self.checks.judge_flags(name, db)
+                    yield from self.checks.judge_conflicts(name, db)
+                    yield from measures.judged(entity, db)
             well(context)
 
         return checking
@@ -350,6 +355,8 @@ def in_one_sentence(context: Any, steward: str) -> Iterator[None]:
             "nothing is lost, and the next run goes on."
         ) from problem
     except Exception as problem:
+        if type(problem) is RuntimeError and str(problem) == "Query interrupted":  # how DuckDB tells of a signal
+            raise DagsterExecutionInterruptedError from problem
         told = " ".join(f"{type(problem).__name__}: {problem}".split())[:400]
         raise failure(
             f"{context.run.job_name} met something that it does not know: {told}. {steward} answers: read the cause below, "

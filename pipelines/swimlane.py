@@ -216,7 +216,7 @@ class Journey:
             ends = [one for one in takers(self.told, entity, flow) if one is self.channel or one not in ours]
             for system in ends:
                 yield self._delivery(name, flow, entity, system)
-            if not ends and self.channel in self.told.destinations(flow):
+            if not ends and self.channel in self.told.systems_named(flow.to or ""):
                 words = f"{name} tells {self.channel.system} nothing: it takes no {entity.entity}"
                 yield Note(in_lines(words, TEXT, 900))
 

@@ -7,6 +7,7 @@ import duckdb
 from pipelines.differences import Decided
 from pipelines.facts import Facts
 from pipelines.map_schema import IntegrationMap
+from pipelines.proofs import NOT_WRONG
 from resources import lake, settings
 from resources.store import Store, in_order, query
 from resources.words import teach
@@ -39,6 +40,7 @@ def decide(
     facts = _with_field(the_map, entity, field)
     _must_be_known(store, facts, [key])
     _must_fit(facts, field, value)
+    _must_not_widen(facts, field, value)
     with store.transaction() as connection:
         in_order(connection)
         connection.execute(query("write_ledger"), _row(entity, key, "decided", by_whom, field=field, value=value))
@@ -55,6 +57,7 @@ def take(store: Store, the_map: IntegrationMap, decided: Sequence[Decided], *, b
         who = f"{by_whom} ({one.why})"
         if one.correct_to:
             _must_fit(_with_field(the_map, one.entity, str(one.field)), str(one.field), one.correct_to)
+            _must_not_widen(facts, str(one.field), one.correct_to)
             told = {"field": str(one.field), "value": one.correct_to}
             rows.append(_row(one.entity, one.record, "decided", who, **told))
         elif one.ignore_until:
@@ -151,7 +154,7 @@ def found_by(store: Store, the_map: IntegrationMap, flow: str, reconciliation: s
         try:
             rows = db.execute(
                 f"select distinct {_key_sql(facts)} from reconcile_{facts.name} "
-                "where reconciliation = $name and kind not in ('late', 'ignored') and repair like 'concord repair ' || $flow || ' %' order by 1",
+                f"where reconciliation = $name and kind not in {NOT_WRONG} and repair like 'concord repair ' || $flow || ' %' order by 1",
                 {"name": reconciliation, "flow": flow},
             ).fetchall()
         except duckdb.CatalogException:
@@ -170,8 +173,6 @@ def _key_sql(facts: Facts) -> str:
 
 def _with_field(the_map: IntegrationMap, entity: str, field: str) -> Facts:
     facts = entity_of(the_map, entity)
-    if len(facts.key) > 1:
-        raise Unacceptable(f"{entity} are counted, not decided: correct the record in the system that owns it")
     fields = [name for name, told in facts.fields.items() if "us" not in told.owner]
     if field not in fields:
         raise Unacceptable(f"{entity} have no field {field!r} to decide; they have {', '.join(fields) or 'none'}")
@@ -199,6 +200,17 @@ def _must_be_known(store: Store, facts: Facts, keys: Sequence[str]) -> None:
         raise Unacceptable(
             f"none of the {facts.name} has the key {', '.join(repr(key) for key in unknown[:3])}"
             f"{f' (and {len(unknown) - 3} more)' if len(unknown) > 3 else ''}; `concord trace` finds a record by its number"
+        )
+
+
+def _must_not_widen(facts: Facts, field: str, value: str) -> None:
+    """A person may withdraw for somebody, and opt in for nobody."""
+    told = facts.fields[field]
+    withdrawal = (told.ladder or [""])[-1]
+    if told.resolve == "withdrawn_wins" and value != withdrawal:
+        raise Unacceptable(
+            f"{facts.name}.{field} can be decided to be {withdrawal}, never {value}: that is for the person to say, where "
+            "they confirm it"
         )
 
 

@@ -13,18 +13,21 @@ from resources.connector import Delivery
 from resources.store import Store
 
 MERGING = ("furthest", "sum", "collect", "withdrawn_wins")  # the answer may be no single owner's word
-Owns = Literal["always", "its own records", "its own locations", "never"]
+Owns = Literal["always", "its own records", "its own locations", "its own rows", "never"]
 
 
 def merges(field: EntityField) -> bool:
     """Whether the field is made of several owners' words, so that each may be told what came of them."""
-    return field.resolve in MERGING and len(field.owner) > 1
+    return (field.resolve in MERGING or field.follows is not None) and len(field.owner) > 1
 
 
 def owns(told: IntegrationMap, entity: Entity, field: EntityField, system: System) -> Owns:
     """Of which records the system owns the field, as the canonical model decides whose word counts."""
     if merges(field):
         return "never"
+    if entity.parent and entity.exists:  # a row is one owner's as a whole, and of which, the rows themselves say
+        mine = [owner for owner in field.owner if owner == system.system or owner == system.role]
+        return "its own rows" if mine else "never"
     found: set[Owns] = {_owns_as(told, entity, owner, system) for owner in field.owner}
     every: tuple[Owns, ...] = ("always", "its own records", "its own locations")
     return next((one for one in every if one in found), "never")
@@ -69,6 +72,8 @@ class WriteGuard:
         carried = {delivery.delivery_id: list(self._carried(delivery)) for delivery in batch}
         asks = [one for one in batch if any(found.owns == "its own records" for found in carried[one.delivery_id])]
         origins = self._origins(asks)
+        rows = [one for one in batch if any(found.owns == "its own rows" for found in carried[one.delivery_id])]
+        tellers = self._tellers(rows)
         reasons = {}
         for delivery in batch:
             if not self._entities(delivery):
@@ -78,6 +83,7 @@ class WriteGuard:
                 )
                 continue
             mine = [one for one in carried[delivery.delivery_id] if self._is_mine(one, delivery, origins)]
+            mine += self._own_rows(carried[delivery.delivery_id], delivery, tellers)
             if mine:
                 names = ", ".join(dict.fromkeys(f"{one.entity}.{one.field}" for one in mine))
                 reasons[delivery.delivery_id] = f"it carries {names}, which {self.system.system} itself owns"
@@ -108,23 +114,26 @@ class WriteGuard:
                 if field is not None and (how := owns(self.the_map, entity, field, self.system)) != "never":
                     yield Carried(entity.entity, key, how)
 
-    def _is_mine(self, carried: Carried, delivery: Delivery, origins: Mapping[tuple[str, str], str]) -> bool:
+    def _is_mine(self, carried: Carried, delivery: Delivery, origins: Mapping[tuple[str, str], list[str]]) -> bool:
         """Whether the destination owns the field of this record; where the record is not known, it may."""
+        if carried.owns == "its own rows":
+            return False  # asked row by row
         if carried.owns == "its own records":
-            origin = origins.get((self._root_of(carried.entity), delivery.key))
-            return origin is None or origin == self.system.system
+            began_in = origins.get((self._root_of(carried.entity), delivery.key))
+            return began_in is None or self.system.system in began_in
         if carried.owns == "its own locations":
             parts = dict(zip(self.the_map.entities[carried.entity].key, delivery.key.split("|"), strict=False))
             return parts.get("location") is None or parts["location"] in self.system.locations
         return True
 
-    def _origins(self, batch: Sequence[Delivery]) -> dict[tuple[str, str], str]:
-        """In which system each of these records began, by entity and key."""
+    def _origins(self, batch: Sequence[Delivery]) -> dict[tuple[str, str], list[str]]:
+        """In which system each of these records began, at all and among the destination's role, by entity and key."""
         keys: dict[str, list[str]] = {}
         for delivery in batch:
             for entity in self._entities(delivery):
                 keys.setdefault(self._root_of(entity.entity), []).append(delivery.key)
-        found: dict[tuple[str, str], str] = {}
+        found: dict[tuple[str, str], list[str]] = {}
+        began = f"[*columns('^origin_(system|among_{self.system.role})$')]"
         if not keys:
             return found
         with lake.reading(self.store.url, settings.lake()) as db:
@@ -132,7 +141,7 @@ class WriteGuard:
                 key = " || '|' || ".join(self.the_map.entities[name].key)
                 try:
                     rows = db.execute(
-                        f"select {key}, origin_system from {name} where {key} in (select unnest($keys))",
+                        f"select {key}, {began} from {name} where {key} in (select unnest($keys))",
                         {"keys": asked},
                     ).fetchall()
                 except (duckdb.CatalogException, duckdb.BinderException):  # it was never settled, or has no origin
@@ -140,6 +149,44 @@ class WriteGuard:
                 except duckdb.Error as problem:
                     raise lake.LakeProblem(f"where the {name} began cannot be looked up: {problem}") from problem
                 found |= {(name, one): origin for one, origin in rows}
+        return found
+
+    def _own_rows(
+        self, carried: Sequence[Carried], delivery: Delivery, tellers: Mapping[tuple[str, str, str], str]
+    ) -> list[Carried]:
+        """What of rows that have a teller each the destination itself tells; of a row that is not known, it may."""
+        told = delivery.payload.get("lines") if isinstance(delivery.payload, Mapping) else None
+        lines = [line for line in told if isinstance(line, Mapping)] if isinstance(told, list) else []
+        found = []
+        for one in carried:
+            if one.owns == "its own rows":
+                part = self.the_map.entities[one.entity].key[-1]
+                rows = [str(line.get(part)) for line in lines if one.field in line] or [""]
+                me = self.system.system
+                if any(tellers.get((one.entity, delivery.key, row), me) == me for row in rows):
+                    found.append(one)
+        return found
+
+    def _tellers(self, batch: Sequence[Delivery]) -> dict[tuple[str, str, str], str]:
+        """Who tells each row that hangs on these records, by entity, record and the last part of the row's key."""
+        roots = {self._root_of(entity.entity) for one in batch for entity in self._entities(one)}
+        named = [child for root in sorted(roots) for child in self.the_map.children(root) if child.exists]
+        if not named or not batch:
+            return {}
+        found: dict[tuple[str, str, str], str] = {}
+        with lake.reading(self.store.url, settings.lake()) as db:
+            for child in named:
+                record, part = child.key[0], child.key[-1]
+                try:
+                    rows = db.execute(
+                        f"select {record}, {part}, told_by from {child.entity} where {record} in (select unnest($keys))",
+                        {"keys": [one.key for one in batch]},
+                    ).fetchall()
+                except (duckdb.CatalogException, duckdb.BinderException):  # it was never settled
+                    continue
+                except duckdb.Error as problem:
+                    raise lake.LakeProblem(f"who tells the {child.entity} cannot be looked up: {problem}") from problem
+                found |= {(child.entity, key, row): teller for key, row, teller in rows}
         return found
 
     def _root_of(self, entity: str) -> str:

@@ -1,14 +1,16 @@
-"""The ready-made connector for partners who send files: each finished file in a folder or behind SFTP, taken once."""
+"""The ready-made connector for partners who speak by files, in a folder or behind SFTP: each of theirs is taken once, each of
+ours is dropped whole."""
 
 import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
-from resources.connector import Connector, Message, Page, TakenFile
+from resources.connector import Connector, Delivery, Message, Outcome, Page, Result, TakenFile, Unreachable
+from resources.dropped import content_of, name_of
 from resources.file_formats import BadFile, FileSpec, read_records
 from resources.folders import Folder, Unreadable, open_folder
 
@@ -28,6 +30,7 @@ class Drop(Connector):
     password: str | None = None
     known_host: str | None = None  # the server's public key; needed unless it runs on this machine
     streams: dict[str, dict[str, Any]] = {}  # noqa: RUF012  pydantic copies it
+    drops: dict[str, dict[str, Any]] = {}  # noqa: RUF012  entity: folder, format and delimiter of what we drop there
     quiet_seconds: float = 2.0  # SFTP tells whole seconds: less could miss a change of equal size within one
 
     def has_changed(self, stream: str, cursor: str | None) -> bool:
@@ -59,6 +62,40 @@ class Drop(Connector):
         with open_folder(self.url, self.password, self.known_host) as folder:
             names = folder.unclaimed(globs, UNCLAIMED)
         return [name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for name in names]
+
+    def deliver(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        """Drop a file for each delivery; one that stands there already is the same. Raises Unreachable when none was."""
+        outcomes: list[Outcome] = []
+        with open_folder(self.url, self.password, self.known_host) as folder:
+            for one in deliveries:
+                if one.entity not in self.drops:
+                    told = f"no file is declared for {one.entity}; add drops: {{{one.entity}: {{folder: ..., format: csv}}}}"
+                    outcomes.append(Outcome(one.delivery_id, Result.REFUSED, reason=told))
+                    continue
+                name, content = self._file(one)
+                try:
+                    folder.put(name, content)
+                except Unreachable as error:
+                    outcomes.append(Outcome(one.delivery_id, Result.UNKNOWN, reason=str(error)))
+                else:
+                    outcomes.append(Outcome(one.delivery_id, Result.APPLIED, remote_id=one.key))
+        return outcomes
+
+    def find(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        """Whether each file stands there. One that the partner took away meanwhile is dropped again under its old name."""
+        outcomes = []
+        with open_folder(self.url, self.password, self.known_host) as folder:
+            for one in deliveries:
+                name, content = self._file(one)
+                is_there = folder.read(name) == content
+                result, reason = (Result.APPLIED, None) if is_there else (Result.RETRY, f"{name} does not stand there")
+                outcomes.append(Outcome(one.delivery_id, result, one.key if is_there else None, reason))
+        return outcomes
+
+    def _file(self, delivery: Delivery) -> tuple[str, bytes]:
+        told = self.drops[delivery.entity]
+        name = name_of(delivery, told["folder"], told["format"])
+        return name, content_of(delivery, told["format"], told["delimiter"])
 
     def _spec(self, stream: str) -> FileSpec:
         if stream not in self.streams:

@@ -72,6 +72,28 @@ class Folder(ABC):
                     found.append(path + name)
         return sorted(found)[:most]
 
+    def put(self, path: str, content: bytes) -> None:
+        """Write a file so that nobody sees half of it: under an upload's name, renamed when complete, and read back.
+
+        Raises Unreachable; then it may stand there or not, and may be put again.
+        """
+        self.write(f"{path}.part", content)
+        self.rename(f"{path}.part", path)
+        if self.read(path) != content:
+            raise Unreachable(f"{path} does not read as it was written")
+
+    @abstractmethod
+    def write(self, path: str, content: bytes) -> None:
+        """Write a whole file. Raises Unreachable."""
+
+    @abstractmethod
+    def rename(self, path: str, to: str) -> None:
+        """Give a file another name, over one that has it already. Raises Unreachable."""
+
+    @abstractmethod
+    def read(self, path: str) -> bytes | None:
+        """A whole file, or None when there is none. Raises Unreachable."""
+
     @abstractmethod
     def entries(self, path: str) -> list[tuple[str, bool, str]]:
         """Name, whether it is a folder, and mark ('' unless it is a plain file) of each entry. Raises Unreachable."""
@@ -140,6 +162,29 @@ class LocalFolder(Folder):
                 raise Unreadable(f"the file cannot be read: {error.strerror}") from None
             return before if before and before == self._mark(os.fstat(descriptor)) else None
 
+    def write(self, path: str, content: bytes) -> None:
+        try:
+            with open(os.path.join(self.root, path), "wb") as file:
+                file.write(content)
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise Unreachable(f"{self.root}/{path} cannot be written: {error.strerror}") from None
+
+    def rename(self, path: str, to: str) -> None:
+        try:
+            os.replace(os.path.join(self.root, path), os.path.join(self.root, to))
+        except OSError as error:
+            raise Unreachable(f"{self.root}/{path} cannot be renamed: {error.strerror}") from None
+
+    def read(self, path: str) -> bytes | None:
+        try:
+            with open(os.path.join(self.root, path), "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Unreachable(f"{self.root}/{path} cannot be read: {error.strerror}") from None
+
 
 class SftpFolder(Folder):
     """A folder behind SFTP. It tells times in whole seconds."""
@@ -200,6 +245,34 @@ class SftpFolder(Folder):
         except asyncssh.SFTPError as error:
             raise Unreadable(f"the file cannot be read: {error.reason}") from None
         return before if before == after and before.startswith(f"{copied}.") else None
+
+    def write(self, path: str, content: bytes) -> None:
+        async def whole() -> None:
+            async with self.client.open(f"{self.root}/{path}", "wb") as file:
+                await file.write(content)
+
+        self._do(whole(), path, "written")
+
+    def rename(self, path: str, to: str) -> None:
+        self._do(self.client.posix_rename(f"{self.root}/{path}", f"{self.root}/{to}"), path, "renamed")
+
+    def read(self, path: str) -> bytes | None:
+        async def whole() -> Any:
+            async with self.client.open(f"{self.root}/{path}", "rb", encoding=None) as file:
+                return await file.read()
+
+        try:
+            return self._answer(whole())
+        except asyncssh.SFTPNoSuchFile:
+            return None
+        except asyncssh.SFTPError as error:
+            raise Unreachable(f"{self.server}: {self.root}/{path} cannot be read: {error.reason}") from None
+
+    def _do(self, work: Awaitable[T], path: str, what: str) -> T:
+        try:
+            return self._answer(work)
+        except asyncssh.SFTPError as error:
+            raise Unreachable(f"{self.server}: {self.root}/{path} cannot be {what}: {error.reason}") from None
 
 
 @contextmanager

@@ -107,6 +107,7 @@ def enqueue(
     connection.execute(query("hold_back"))
     connection.execute(query("let_go"))
     replaced: int = connection.execute(query("replace_older")).scalar_one()
+    replaced += connection.execute(query("take_back_what_is_gone")).scalar_one()
     connection.execute(query("bear"), {"entity": entity, "run_id": run_id})
     births = [Births(**row) for row in connection.execute(query("count_births")).mappings()]
     held = [Held(row.flow, row.key, row.held_because) for row in connection.execute(query("held_births"))]

@@ -75,7 +75,8 @@ create table batches (
     is_full         boolean not null,
     opened_at       timestamptz not null default now(),
     settled_at      timestamptz,
-    wakes           text[] not null default '{}'   -- entities with records that waited for one of these and may go on
+    wakes           text[] not null default '{}',  -- entities with records that waited for one of these and may go on
+    turns_at        timestamptz                    -- when the first of the records will be another without a word
 );
 create index batches_settled on batches (entity, batch_id desc) where settled_at is not null;
 
@@ -262,4 +263,4 @@ create table findings (
 create unique index findings_open on findings (system, stream, kind, what) where over_at is null;
 
 create table schema_version (version int primary key, applied_at timestamptz not null default now());
-insert into schema_version values (4);
+insert into schema_version values (5);

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from pydantic import PrivateAttr
 
+from resources import shopify_customers, shopify_refunds
 from resources.connector import (
     BadMessage,
     BadSignature,
@@ -28,14 +29,22 @@ from resources.connector import (
     Unreachable,
     one_by_one_where_needed,
 )
+from resources.shopify_addresses import with_billing
 from resources.shopify_api import AdminApi, NoAnswer, Refused
+from resources.shopify_prices import Prices
+from resources.shopify_returns import refunds_of, returns_of
 from resources.text import as_payload, dump_payload
 
+RETURN_STEPS = ("request", "approve", "decline", "cancel", "close", "reopen", "update", "process")
 WEBHOOKS = {  # topic: stream
     "orders/create": "orders",
     "orders/updated": "orders",
     "orders/cancelled": "orders",
     "orders/delete": "orders_deleted",
+    "refunds/create": "refunds",
+    **{f"returns/{step}": "returns" for step in RETURN_STEPS},
+    "customers/create": "customers",
+    "customers/update": "customers",
 }
 PAGE = 100  # records; of orders with their lines that is 236 of the 1,000 points that a request may cost
 OVERLAP = timedelta(seconds=120)  # how far the search index may lag; what is read twice is kept once
@@ -45,6 +54,10 @@ SKUS_AT_ONCE = 50  # in one search
 QUANTITIES_AT_ONCE = 100  # in one mutation
 STALE_ROUNDS = 5  # how often a quantity is read again because a sale was faster
 OPEN = ("OPEN", "IN_PROGRESS")  # fulfilment orders of which something may still leave
+EVENTS = {  # how far a parcel has come, as its timeline in the shop says it; that it left, the fulfilment itself says
+    "in_transit": "IN_TRANSIT", "out_for_delivery": "OUT_FOR_DELIVERY", "exception": "DELAYED", "delivered": "DELIVERED",
+    "returned": "FAILURE",
+}  # fmt: skip
 
 
 class Stream(NamedTuple):
@@ -57,6 +70,9 @@ class Stream(NamedTuple):
 
 STREAMS = {
     "orders_read": Stream("Orders", "orders", True),
+    "refunds_read": Stream("Refunds", "orders", False),
+    "returns_read": Stream("Returns", "orders", False),
+    "customers_read": Stream("Customers", "customers", False),
     "variants": Stream("Variants", "productVariants", False),
     "inventory": Stream("Levels", "inventoryLevels", False),
 }
@@ -114,6 +130,8 @@ class Shopify(Connector):
             raise BadMessage(f"the body of this {topic} webhook is no JSON object")
         if topic == "orders/delete" and set(record) - {"id"}:  # a replayed order must not delete itself
             raise BadMessage("a deletion tells the id alone; this body is another of the shop's messages")
+        if WEBHOOKS[topic] == "returns":  # its body tells no time: https://shopify.dev/docs/api/webhooks
+            payload = dump_payload({**record, "triggered_at": said.get("x-shopify-triggered-at")})
         event, remote_id = said.get("x-shopify-event-id"), record.get("id")
         return [
             Message(
@@ -182,6 +200,10 @@ class Shopify(Connector):
 
     def snapshot(self, stream: str) -> Iterator[Page]:
         """In the order of ids: what changes meanwhile keeps its place, what is new comes last."""
+        if stream == "price_lists":
+            for prices, is_last in Prices(self.api).pages():
+                yield Page([_message(stream, row) for row in prices], None, is_last)
+            return
         for rows, _, is_last in self._pages(stream, search=None, sort="ID"):
             yield Page([_message(stream, row) for row in rows], None, is_last)
 
@@ -201,7 +223,11 @@ class Shopify(Connector):
                 found = (answer.data["location"] if place else answer.data)[how.records]
                 more = found["pageInfo"]["hasNextPage"]
                 wish["after"] = found["pageInfo"]["endCursor"]
-                rows = [self._row(stream, node, place) for node in found["nodes"]]
+                nodes = found["nodes"]
+                unfold = {"refunds_read": refunds_of, "returns_read": returns_of}.get(stream)
+                rows = unfold(nodes) if unfold else [self._row(stream, node, place) for node in nodes]
+                if stream == "variants":
+                    rows = [{**row, "currency": answer.data["shop"]["currencyCode"]} for row in rows]
                 yield rows, answer.server_time, not more and place is places[-1]
 
     def _row(self, stream: str, node: dict[str, Any], place: dict[str, str] | None) -> dict[str, Any]:
@@ -213,7 +239,9 @@ class Shopify(Connector):
                 if order is None:  # deleted since the page was read
                     break
                 lines, page = lines + order["lineItems"]["nodes"], order["lineItems"]["pageInfo"]
-            return {**node, "lineItems": {"nodes": lines}}
+            return {**node, "lineItems": {"nodes": lines}, "refunds": refunds_of([node])}
+        if stream == "customers_read":
+            return with_billing(node)
         if place is None:
             return node
         item, quantities = node["item"], {one["name"]: one["quantity"] for one in node["quantities"]}
@@ -224,7 +252,7 @@ class Shopify(Connector):
             "tracked": item["tracked"],
             "locationId": _number(place["id"]),
             "locationName": place["name"],
-            **{name: quantities.get(name) for name in ("available", "on_hand", "committed")},
+            **{name: quantities.get(name) for name in ("available", "on_hand", "committed", "reserved")},
             "updatedAt": node["updatedAt"],
         }
 
@@ -242,11 +270,28 @@ class Shopify(Connector):
     # --- deliveries
 
     def deliver(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
-        return self._each_kind(deliveries, parcel=self._ship, quantities=self._set_all)
+        prices = Prices(self.api).write
+        person = self._tell_customer
+        return self._each_kind(
+            deliveries,
+            parcel=self._ship,
+            quantities=self._set_all,
+            prices=prices,
+            person=person,
+            refund=partial(shopify_refunds.record, self.api),
+        )
 
     def find(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
         return self._each_kind(
-            deliveries, parcel=self._find_parcel, quantities=self._find_quantities, when_silent=Result.UNKNOWN
+            deliveries,
+            parcel=self._find_parcel,
+            quantities=self._find_quantities,
+            prices=Prices(self.api).find,
+            person=lambda one: Outcome(
+                one.delivery_id, Result.RETRY, reason="it is written again, which changes nothing"
+            ),
+            refund=partial(shopify_refunds.find, self.api),
+            when_silent=Result.UNKNOWN,
         )
 
     def _each_kind(
@@ -255,55 +300,85 @@ class Shopify(Connector):
         *,
         parcel: Callable[[Delivery], Outcome],
         quantities: Callable[[Sequence[Delivery]], list[Outcome]],
+        prices: Callable[[Sequence[Delivery]], list[Outcome]],
+        person: Callable[[Delivery], Outcome],
+        refund: Callable[[Delivery], Outcome],
         when_silent: Result = Result.RETRY,
     ) -> list[Outcome]:
-        """Parcels one by one, for Shopify takes no batch of them; quantities together; an outcome for every delivery."""
+        """Parcels and refunds one by one, for Shopify takes no batch of them; the rest together; an outcome for every delivery."""
         outcomes = []
         stock = [one for one in deliveries if one.entity == "sellable" and one.action == "upsert"]
+        priced = [one for one in deliveries if one.entity == "selling_prices" and one.action in ("upsert", "delete")]
         for one in deliveries:
             if one.entity == "fulfilments" and one.action == "upsert":
                 outcomes += _guarded(partial(parcel, one), [one], when_silent)
-            elif one not in stock:
+            elif one.entity == "refunds" and one.action == "upsert":
+                outcomes += _guarded(partial(refund, one), [one], when_silent)
+            elif shopify_customers.takes(one):
+                outcomes += _guarded(partial(person, one), [one], when_silent)
+            elif one not in stock and one not in priced:
                 outcomes.append(_refused(one, f"Shopify takes no {one.action} of {one.entity}; do it there by hand"))
         for name in sorted({_quantity_name(one) for one in stock}):
             outcomes += quantities([one for one in stock if _quantity_name(one) == name])
+        if priced:
+            outcomes += _guarded(partial(prices, priced), priced, when_silent)
         return outcomes
+
+    def _tell_customer(self, delivery: Delivery) -> Outcome:
+        carry = shopify_customers.takes(delivery)
+        assert carry is not None
+        return carry(self.api, delivery)
 
     # --- parcels
 
     def _ship(self, delivery: Delivery) -> Outcome:
-        """Create the fulfilment of this parcel, or as much of it as Shopify does not hold yet."""
+        """Create the fulfilment of this parcel, or as much of it as Shopify does not hold yet, and say how far it has come."""
+        outcome, parcel = self._fulfil(delivery)
+        if outcome.result is not Result.APPLIED or parcel is None:
+            return outcome
+        event = EVENTS.get(str(delivery.payload.get("status")))
+        if event and event != parcel.get("displayStatus"):
+            wish = {"fulfillmentId": parcel["id"], "status": event}
+            done = self.api.write("TellOfParcel", {"event": wish})["fulfillmentEventCreate"]
+            if done is None or done["userErrors"]:
+                said = "; ".join(error["message"] for error in (done or {}).get("userErrors", ()))
+                return _refused(delivery, f"Shopify refuses to note the parcel as {event}: {said or 'it says not why'}")
+        return outcome
+
+    def _fulfil(self, delivery: Delivery) -> tuple[Outcome, dict[str, Any] | None]:
+        """The parcel's fulfilment, created where it was missing."""
         number = _tracking_number(delivery)
         order, problem = self._order_of(delivery)
         if order is None:
-            return _refused(delivery, problem)
+            return _refused(delivery, problem), None
         try:
             wanted = _quantities(delivery.payload["lines"])
         except (ValueError, KeyError, TypeError) as fault:
-            return _refused(delivery, f"the lines of this parcel of {order['name']} cannot be read: {fault}")
+            return _refused(delivery, f"the lines of this parcel of {order['name']} cannot be read: {fault}"), None
         linked = [one for one in _standing(order) if _number(one["id"]) == delivery.remote_id]
         if linked and number and number not in _numbers(linked[0]):
             wish = {"id": linked[0]["id"], "tracking": _tracking(delivery)}
             done = self.api.write("UpdateTracking", wish)["fulfillmentTrackingInfoUpdate"]
-            return _parcel_written(delivery, order, done)
-        known = [one for one in _standing(order) if number and number in _numbers(one)]
+            return _parcel_written(delivery, order, done), done and done["fulfillment"]
+        known = [one for one in _standing(order) if number and number in _numbers(one)] or linked
         shipped = _pieces(known)
         missing = {sku: n - shipped.get(sku, 0) for sku, n in wanted.items() if n > shipped.get(sku, 0)}
         if known and not missing:
-            return _parcel_applied(delivery, known[-1])
+            return _parcel_applied(delivery, known[-1]), known[-1]
         if order["cancelledAt"]:
-            return _refused(delivery, f"{order['name']} is cancelled in the shop, and cannot be shipped there")
+            return _refused(delivery, f"{order['name']} is cancelled in the shop, and cannot be shipped there"), None
         groups, short = _allot(order, missing)
         if short:
-            return _refused(delivery, f"{order['name']}: {' and '.join(short)}")
+            return _refused(delivery, f"{order['name']}: {' and '.join(short)}"), None
         outcome = _refused(delivery, f"{order['name']}: there is nothing to ship")
+        parcel = None
         for lines in groups:  # one for each location that ships; mostly one
             wish = {"lineItemsByFulfillmentOrder": lines, "notifyCustomer": True, "trackingInfo": _tracking(delivery)}
             done = self.api.write("CreateFulfillment", {"fulfillment": wish})["fulfillmentCreate"]
-            outcome = _parcel_written(delivery, order, done)
+            outcome, parcel = _parcel_written(delivery, order, done), done and done["fulfillment"]
             if outcome.result is not Result.APPLIED:
                 break
-        return outcome
+        return outcome, parcel
 
     def _find_parcel(self, delivery: Delivery) -> Outcome:
         number = _tracking_number(delivery)
@@ -319,7 +394,9 @@ class Shopify(Connector):
             wanted = _quantities(delivery.payload["lines"])
         except (ValueError, KeyError, TypeError):
             wanted = {}
-        if known and all(shipped.get(sku, 0) >= pieces for sku, pieces in wanted.items()):
+        event = EVENTS.get(str(delivery.payload.get("status")))
+        is_told = event is None or any(one["displayStatus"] == event for one in known)
+        if known and is_told and all(shipped.get(sku, 0) >= pieces for sku, pieces in wanted.items()):
             return _parcel_applied(delivery, known[-1])
         told = f"{order['name']} has no complete fulfilment with tracking number {number}"
         return Outcome(delivery.delivery_id, Result.RETRY, reason=told)
@@ -500,7 +577,7 @@ def _refused(delivery: Delivery, reason: str) -> Outcome:
 
 def _message(stream: str, row: dict[str, Any]) -> Message:
     payload = dump_payload(row)
-    remote_id = row["id"] if stream == "inventory" else _number(row["id"])
+    remote_id = row["id"] if stream in ("inventory", "price_lists") else _number(row["id"])
     return Message(stream=stream, payload=payload, body=payload.encode(), remote_id=remote_id, is_versioned=True)
 
 

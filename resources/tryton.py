@@ -8,6 +8,7 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
+from resources import tryton_credits
 from resources.connector import (
     BatchRefused,
     Connector,
@@ -18,20 +19,22 @@ from resources.connector import (
     Unreachable,
     one_by_one_where_needed,
 )
-from resources.tryton_orders import Customer, Line, Unsuitable, customer_of, day_of, lines_of
+from resources.tryton_orders import Customer, Line, Unsuitable, comment_of, customer_of, day_of, lines_of
+from resources.tryton_parties import carry_numbers
 from resources.tryton_records import Records, by_reference, place_of
 from resources.tryton_rpc import NoAnswer, Refused, Rpc, rpc_for
-from resources.tryton_streams import changes_since, everything, is_changed
+from resources.tryton_streams import STREAMS, changes_since, everything, is_changed, stream_named
 
 BATCH = (
     40  # sales in one call: 10 are a third slower each, 100 a tenth faster, but one bad record or silence costs more
 )
-LINE_FIELDS = ["product", "quantity", "unit_price", "taxes"]
+LINE_FIELDS = ["product", "quantity", "unit_price", "taxes", "note"]
 SALE_FIELDS = [
     "reference",
     "state",
     "party",
     "currency",
+    "comment",
     "shipments.state",
     "shipments.number",
     "invoices.state",
@@ -86,20 +89,22 @@ class Tryton(Connector):
         return records_of(self.rpc, self.warehouse)
 
     def has_changed(self, stream: str, cursor: str | None) -> bool:
-        return is_changed(self.records, stream, cursor)
+        return is_changed(self.records, stream_named(stream, STREAMS), cursor)
 
     def changed_since(self, stream: str, cursor: str | None) -> Iterator[Page]:
-        return changes_since(self.records, stream, cursor)
+        return changes_since(self.records, stream_named(stream, STREAMS), cursor)
 
     def snapshot(self, stream: str) -> Iterator[Page]:
-        return everything(self.records, stream)
+        return everything(self.records, stream_named(stream, STREAMS))
 
     def deliver(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
         """Apply orders in batches. Raises Unreachable only when none was applied."""
         outcomes: list[Outcome] = []
         for action, run in groupby(deliveries, lambda delivery: (delivery.entity, delivery.action)):
             same = list(run)
-            send = {("orders", "upsert"): self._upsert, ("orders", "cancel"): self._cancel}.get(action)
+            ways = {("orders", "upsert"): self._upsert, ("orders", "cancel"): self._cancel}
+            ways |= {("refunds", "upsert"): self._credit, ("customers", "upsert"): self._carry_numbers}
+            send = ways.get(action)
             if send is None:
                 reason = f"Tryton takes no {action[1]} of {action[0]} from us"
                 outcomes += [Outcome(one.delivery_id, Result.REFUSED, reason=reason) for one in same]
@@ -118,7 +123,11 @@ class Tryton(Connector):
         return outcomes
 
     def find(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
-        """Whether each order stands in Tryton as it was sent: one search for the whole batch."""
+        """Whether each order or refund stands in Tryton as it was sent: one search for the whole batch."""
+        if deliveries and deliveries[0].entity == "refunds":  # a batch is of one flow
+            return tryton_credits.find(self.records, deliveries)
+        if deliveries and deliveries[0].entity == "customers":  # writing a number once more changes nothing
+            return [Outcome(one.delivery_id, Result.RETRY, reason="it is written again") for one in deliveries]
         sales = self._sales([order_number(one) for one in deliveries])
         outcomes = []
         products = self.records.products({sku for one in deliveries for sku in _skus(one)})
@@ -138,6 +147,15 @@ class Tryton(Connector):
                 Outcome(delivery.delivery_id, result, found, None if is_there else "Tryton does not hold it")
             )
         return outcomes
+
+    def _carry_numbers(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        """Write on each party under which numbers others know it. No party is made for that."""
+        try:
+            return carry_numbers(self.rpc, deliveries)
+        except Refused as error:
+            raise BatchRefused(str(error)) from error
+        except NoAnswer as error:
+            return [Outcome(one.delivery_id, Result.RETRY, reason=str(error)) for one in deliveries]
 
     def _sales(self, references: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
         domain = [("reference", "in", sorted(set(references)))]
@@ -163,12 +181,22 @@ class Tryton(Connector):
             "quantity": float(line.quantity),  # Tryton keeps quantities as floats
             "unit_price": line.unit_price,
             "taxes": [("add", self.records.tax(line.rate))] if line.rate else [],
+            "note": line.note,
         }
 
     def _upsert(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
         """Bring a batch into Tryton. What is there already is left alone, so it may be called again at any time."""
         try:
             return self._bring(deliveries)
+        except Refused as error:
+            raise BatchRefused(str(error)) from error
+        except NoAnswer as error:
+            return [Outcome(one.delivery_id, Result.UNKNOWN, reason=str(error)) for one in deliveries]
+
+    def _credit(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        """Credit a batch of refunds, each once."""
+        try:
+            return tryton_credits.credit(self.records, deliveries)
         except Refused as error:
             raise BatchRefused(str(error)) from error
         except NoAnswer as error:
@@ -186,10 +214,14 @@ class Tryton(Connector):
         there = self._sales([one.reference for one in wanted])
         new = [one for one in wanted if one.reference not in there]
         unlike = [one for one in wanted if one.reference in there and _differs(there[one.reference][0], one)]
+        added: dict[str, list[dict[str, Any]]] = {}
         for one in unlike:
-            if hindrance := _hindrance(there[one.reference][0], (*LEFT, *IN_HAND)):
-                refused[one.delivery.delivery_id] = f"order {one.reference} has changed, but {hindrance}"
-        unlike = [one for one in unlike if one.delivery.delivery_id not in refused]
+            sale = there[one.reference][0]
+            if hindrance := _hindrance(sale, (*LEFT, *IN_HAND)):
+                added[one.reference] = _added(sale, one)
+                if not added[one.reference]:
+                    refused[one.delivery.delivery_id] = f"order {one.reference} has changed, but {hindrance}"
+        unlike = [one for one in unlike if one.delivery.delivery_id not in refused and one.reference not in added]
         try:
             places = self._customers(new, [(there[one.reference][0]["party"], one) for one in unlike])
         except NoAnswer as error:  # customers are made once by their code, so trying again is safe
@@ -201,6 +233,9 @@ class Tryton(Connector):
             sale_ids |= zip((one.reference for one in new), made, strict=True)
         for one in unlike:
             self._bring_in_line(there[one.reference][0], one, places[one.reference][1])
+        for reference, lines in added.items():
+            if lines:
+                self._add(there[reference][0], lines)
         sale_ids |= self._confirm([one.reference for one in wanted if one.delivery.delivery_id not in refused], made)
         return [
             Outcome(one.delivery_id, Result.REFUSED, reason=refused[one.delivery_id])
@@ -225,6 +260,7 @@ class Tryton(Connector):
             **self.rpc.context,
             "reference": one.reference,
             "description": f"Order {number}" if number else None,
+            "comment": comment_of(order),
             "party": party,
             "invoice_address": address,
             "shipment_address": address,
@@ -242,9 +278,17 @@ class Tryton(Connector):
                 "sale.sale.write", [sale["id"]], {"lines": [("delete", [line["id"] for line in sale["lines."]])]}
             )
         values: dict[str, Any] = {"currency": one.currency, "lines": [("create", list(one.lines))]}
+        comment = comment_of(one.delivery.payload)
+        if comment and comment not in (sale["comment"] or ""):
+            values["comment"] = comment
         if one.has_address:
             values |= {"invoice_address": address, "shipment_address": address}
         self.rpc.call("sale.sale.write", [sale["id"]], values)
+
+    def _add(self, sale: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> None:
+        """Add lines to a sale that has left, as an exchange does; what has left stays, and a shipment follows for the rest."""
+        self.rpc.call("sale.sale.write", [sale["id"]], {"state": "draft"})
+        self.rpc.call("sale.sale.write", [sale["id"]], {"lines": [("create", list(lines))]})
 
     def _reopen(self, sales: Sequence[Mapping[str, Any]], *, forget: bool) -> None:
         """Make drafts of sales from which nothing has left.
@@ -328,23 +372,38 @@ def _differs(sale: Mapping[str, Any], one: Wanted) -> bool:
     """Whether the sale is not what its order wants now."""
     if sale["state"] == "cancelled" or sale["currency"] != one.currency:
         return True
-    held = Counter(
-        (line["product"], Decimal(line["quantity"]), line["unit_price"], tuple(line["taxes"]))
-        for line in sale["lines."]
-    )
-    asked = Counter(
-        (
-            line["product"],
-            Decimal(str(line["quantity"])),
-            line["unit_price"],
-            tuple(number for _, numbers in line["taxes"] for number in numbers),
-        )
-        for line in one.lines
-    )
-    if held != asked:
+    if (comment_of(one.delivery.payload) or "") not in (sale["comment"] or ""):  # people may have added to it
+        return True
+    if _lines_of(sale) != Counter(_as_held(line) for line in one.lines):
         return True
     address = sale["shipment_address."]
     return one.has_address and (address is None or place_of(address) != one.customer.place)
+
+
+def _lines_of(sale: Mapping[str, Any]) -> Counter[Any]:
+    return Counter(
+        (line["product"], Decimal(line["quantity"]), line["unit_price"], tuple(line["taxes"]), line["note"] or "")
+        for line in sale["lines."]
+    )
+
+
+def _as_held(line: Mapping[str, Any]) -> tuple[Any, ...]:
+    """A line that is wanted, as Tryton would hold it."""
+    taxes = tuple(number for _, numbers in line["taxes"] for number in numbers)
+    return line["product"], Decimal(str(line["quantity"])), line["unit_price"], taxes, line["note"] or ""
+
+
+def _added(sale: Mapping[str, Any], one: Wanted) -> list[dict[str, Any]]:
+    """The lines by which the order has grown; none where it has changed in any other way, or is invoiced."""
+    if any(invoice["state"] in ("posted", "paid") for invoice in sale["invoices."]):
+        return []
+    held, more = _lines_of(sale), []
+    for line in one.lines:
+        if held[_as_held(line)]:
+            held[_as_held(line)] -= 1
+        else:
+            more.append(line)
+    return more if not held.total() and sale["currency"] == one.currency else []
 
 
 def _hindrance(sale: Mapping[str, Any], too_late: tuple[str, ...]) -> str | None:

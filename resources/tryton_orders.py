@@ -12,6 +12,7 @@ from typing import Any
 PRICE_DIGITS = 4  # Tryton's own default (product.price_decimal); it refuses a unit price with more
 HALF_A_PRICE_STEP = Decimal("0.00005")
 SHIPPING, DISCOUNT, ROUNDING = "SHIPPING", "DISCOUNT", "ROUNDING"  # services that carry what no product does
+SHIPS_FROM = "Ships from "  # begins the note of a line that has its place
 NOTHING = Decimal(0)
 
 
@@ -27,6 +28,7 @@ class Line:
     quantity: Decimal
     unit_price: Decimal
     rate: Decimal
+    note: str | None = None  # what people read beside it: who ships it, what the customer chose
 
     @property
     def amount(self) -> Decimal:
@@ -145,7 +147,20 @@ def _goods(line: Mapping[str, Any], order: Mapping[str, Any]) -> tuple[Line, Dec
     quantity = _number(line.get("quantity"), "quantity")
     price = _net(_number(line.get("unit_price"), "unit_price"), rate, order)
     discount = line["discount_total"] if line.get("discount_total") is not None else line.get("discount")
-    return Line(sku, quantity, _price(price), rate), _net(_number(discount, "discount"), rate, order)
+    return Line(sku, quantity, _price(price), rate, _note(line)), _net(_number(discount, "discount"), rate, order)
+
+
+def _note(line: Mapping[str, Any]) -> str | None:
+    """What the customer chose for a line, and who ships it."""
+    told = [f"{SHIPS_FROM}{line['ships_from']}"] if line.get("ships_from") else []
+    return "\n".join([*told, *filter(None, [line.get("properties")])]) or None
+
+
+def comment_of(order: Mapping[str, Any]) -> str | None:
+    """What the sale's comment keeps of an order: where it was placed, under which number there, and what else was asked."""
+    named = {"Channel": order.get("channel"), "Marketplace order": order.get("marketplace_number")}
+    told = [f"{name}: {value}" for name, value in named.items() if value]
+    return "\n".join([*told, *filter(None, [order.get("attributes"), order.get("note")])]) or None
 
 
 def _readings(order: Mapping[str, Any], goods: list[tuple[Line, Decimal]]) -> Iterable[list[Line]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from resources.tryton_addresses import of_orders
 from resources.tryton_orders import Customer, Unsuitable, place
 from resources.tryton_rpc import Refused, Rpc
 
@@ -154,10 +155,10 @@ class Records:
 
     def addresses(self, wanted: Collection[tuple[int, Customer]]) -> dict[tuple[int, tuple[str, ...]], int]:
         """The address of each (party, customer), found among the party's own or made, all in one call."""
-        fields = ["party", "party_name", "street", "city", "postal_code", "country.code"]
+        fields = ["party", "party_name", "street", "city", "postal_code", "country.code", "party.identifiers.code"]
         domain = [("party", "in", sorted({party for party, _ in wanted}))]
         rows = self.rpc.call("party.address.search_read", domain, 0, None, [("id", "DESC")], fields)
-        found = {(row["party"], place_of(row)): row["id"] for row in rows}
+        found = {(row["party"], place_of(row)): row["id"] for row in of_orders(rows)}
         new = {(party, customer.place): customer for party, customer in wanted if (party, customer.place) not in found}
         if new:
             values = [{"party": party, **self._address(customer)} for (party, _), customer in new.items()]

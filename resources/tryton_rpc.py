@@ -14,7 +14,7 @@ from resources.connector import Unreachable
 from resources.http import TIMEOUT, session
 
 CHANGES = frozenset(  # methods after which nobody may assume that nothing happened
-    {"create", "write", "delete", "copy", "quote", "confirm", "draft", "cancel", "execute"}
+    {"create", "write", "delete", "copy", "quote", "confirm", "draft", "cancel", "execute", "process", "post"}
 )
 
 
@@ -29,13 +29,22 @@ class NoAnswer(Exception):
 class Rpc:
     """A conversation with one database as one user, which begins with a login and renews it when it has expired."""
 
-    def __init__(self, base_url: str, database: str, user: str, password: str) -> None:
+    def __init__(self, base_url: str, database: str, user: str, password: str, *, has_company: bool = True) -> None:
         self.address = f"{base_url.rstrip('/')}/{database}/rpc/"
         self.name = f"Tryton at {base_url}"
         self.database, self.user, self.password = database, user, password
         self.http = session()
         self.context: dict[str, Any] = {}
+        self.has_company = has_company  # a database without books knows none
         self.is_logged_in = False
+        self._modules: set[str] = set()
+
+    def has_module(self, name: str) -> bool:
+        """Whether the database has that module of Tryton's, with the fields that come with it."""
+        if not self._modules:
+            rows = self.call("ir.module.search_read", [("state", "=", "activated")], 0, None, None, ["name"])
+            self._modules = {row["name"] for row in rows}
+        return name in self._modules
 
     def call(self, method: str, *parameters: Any, **context: Any) -> Any:
         """Call `model.<method>`. Raises Refused, Unreachable (nothing was done) or NoAnswer (something may have been)."""
@@ -61,7 +70,7 @@ class Rpc:
         ticket = base64.b64encode(f"{self.user}:{number}:{token}".encode()).decode()
         self.http.headers["Authorization"] = f"Session {ticket}"
         self.is_logged_in = True
-        if not self.context:
+        if self.has_company and not self.context:
             preferences = self.call("res.user.get_preferences", True)
             if not preferences.get("company"):
                 raise Unreachable(f"{self.name}: user {self.user!r} belongs to no company; give it one")
@@ -105,9 +114,9 @@ class Rpc:
 
 
 @cache
-def rpc_for(base_url: str, database: str, user: str, password: str) -> Rpc:
+def rpc_for(base_url: str, database: str, user: str, password: str, *, has_company: bool = True) -> Rpc:
     """One conversation a process and account, so that a run logs in once."""
-    return Rpc(base_url, database, user, password)
+    return Rpc(base_url, database, user, password, has_company=has_company)
 
 
 def utc_stamp(moment: datetime) -> str:

@@ -11,16 +11,27 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from resources.connector import Message, Page
 from resources.text import dump_payload
+from resources.tryton_addresses import as_told, chosen, fields_told
+from resources.tryton_prices import PRICE_LINE, price_line
 from resources.tryton_records import Records
-from resources.tryton_rpc import number_text, utc_stamp
+from resources.tryton_returns import Told, credit_notes, orders_alone, posted, received, taken_in
+from resources.tryton_rpc import Rpc, number_text, utc_stamp
 
 OVERLAP = timedelta(seconds=120)  # longer than any transaction of Tryton's may take; 100 sales at once took 25 s
 PAGE = 200
 Row = dict[str, Any]
+STAMPS = ("write_date", "create_date")
+
+
+class Asked(Protocol):
+    """What is asked for the rows of a stream: a database and what is known of it."""
+
+    @property
+    def rpc(self) -> Rpc: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +39,9 @@ class Stream:
     """Which rows a stream watches, and how they are told. `parts` are rows whose change does not stamp their parent."""
 
     model: str
-    domain: Callable[[Records], list[Any]]
+    domain: Callable[[Any], list[Any]]
     parts: tuple[str, ...]
-    tell: Callable[[Records, Sequence[int], str], list[Message]]
+    tell: Callable[[Any, Sequence[int], str], list[Message]]
 
 
 @dataclass(slots=True)
@@ -52,29 +63,28 @@ class Cursor:
         return json.dumps({name: value for name, value in said.items() if value}, separators=(",", ":"))
 
 
-def is_changed(records: Records, stream: str, cursor: str | None) -> bool:
+def is_changed(records: Asked, kind: Stream, cursor: str | None) -> bool:
     """Whether any row was written since the cursor that was not told yet; reads ids and stamps alone."""
     position = Cursor.read(cursor)
     if position.until:  # the last poll did not end
         return True
-    kind = _stream(stream)
     return any(_untold(rows, position) for rows in _pages(records, kind, position.since, 0))
 
 
-def changes_since(records: Records, stream: str, cursor: str | None) -> Iterator[Page]:
+def changes_since(records: Asked, kind: Stream, cursor: str | None) -> Iterator[Page]:
     """Pages of what was written since the cursor."""
-    kind, position = _stream(stream), Cursor.read(cursor)
+    position = Cursor.read(cursor)
     if not position.until:
         newest = _newest(records, kind)
         if newest is None:
             return
         position.until, position.after, position.young = newest, 0, {}
     horizon = _before(position.until)
-    if stream == "stock" and position.since is None:  # every move ever made says less than the shelf does now
+    if kind is STREAMS["stock"] and position.since is None:  # every move ever made says less than the shelf does now
         known = [row for rows in _pages(records, kind, horizon, 0) for row in rows]  # before the shelf is read
-        for page in everything(records, stream):
+        for page in everything(records, kind):
             yield Page(page.messages, cursor)
-        seen = {str(row["id"]): _stamp(row) for row in known}
+        seen = {str(row["id"]): stamp_of(row) for row in known}
         yield Page([], str(Cursor(since=horizon, seen=seen)), is_last=True)
         return
     for rows in _pages(records, kind, position.since, position.after):
@@ -82,37 +92,37 @@ def changes_since(records: Records, stream: str, cursor: str | None) -> Iterator
         as_of = max([position.until, *untold.values()])
         messages = kind.tell(records, [int(number) for number in untold], as_of) if untold else []
         position.after = rows[-1]["id"]
-        young = {str(row["id"]): stamp for row in rows if (stamp := _stamp(row)) >= horizon}
+        young = {str(row["id"]): stamp for row in rows if (stamp := stamp_of(row)) >= horizon}
         position.young = (position.young or {}) | young
         if messages:
             yield Page(messages, str(position))
     yield Page([], str(Cursor(since=horizon, seen=position.young)), is_last=True)
 
 
-def everything(records: Records, stream: str) -> Iterator[Page]:
+def everything(records: Asked, kind: Stream) -> Iterator[Page]:
     """All that Tryton holds of a stream now, page by page in the order of ids; complete when the last page says so."""
-    kind = _stream(stream)
     as_of = _newest(records, kind) or utc_stamp(datetime.now(UTC))
     model, domain, tell = kind.model, kind.domain(records), kind.tell
-    if stream == "stock":
+    if kind is STREAMS["stock"]:
         model, domain, tell = "product.product", GOODS, _quantities
     after, is_last = 0, False
     while not is_last:
         found = records.rpc.call(
             f"{model}.search", [domain, ("id", ">", after)], 0, PAGE, [("id", "ASC")], active_test=False
         )
-        is_last = len(found) < PAGE
+        is_last = not found  # a server may cut pages shorter than they were asked for: a short one is no last one
         yield Page(tell(records, found, as_of) if found else [], is_last=is_last)
         after = found[-1] if found else after
 
 
-def _stream(name: str) -> Stream:
-    if name not in STREAMS:
-        raise NotImplementedError(f"Tryton has no stream {name!r}; it has {', '.join(STREAMS)}")
-    return STREAMS[name]
+def stream_named(name: str, streams: Mapping[str, Stream]) -> Stream:
+    """The stream of that name. Raises NotImplementedError with those that there are."""
+    if name not in streams:
+        raise NotImplementedError(f"Tryton has no stream {name!r}; it has {', '.join(streams)}")
+    return streams[name]
 
 
-def _pages(records: Records, kind: Stream, since: str | None, after: int) -> Iterator[list[Row]]:
+def _pages(records: Asked, kind: Stream, since: str | None, after: int) -> Iterator[list[Row]]:
     """Ids and stamps of what was written since then, in the order of ids."""
     stamps = ["write_date", "create_date"]
     fields = stamps + [f"{part}.{stamp}" for part in kind.parts for stamp in stamps]
@@ -125,31 +135,30 @@ def _pages(records: Records, kind: Stream, since: str | None, after: int) -> Ite
         rows = records.rpc.call(
             f"{kind.model}.search_read", domain, 0, PAGE, [("id", "ASC")], fields, active_test=False
         )
-        if rows:
-            yield rows
-        if len(rows) < PAGE:
+        if not rows:  # a short page is no last one: see above
             return
+        yield rows
         after = rows[-1]["id"]
 
 
 def _untold(rows: Sequence[Row], position: Cursor) -> dict[str, str]:
     """Ids and stamps of the rows that were not told with that stamp."""
     seen = position.seen or {}
-    return {str(row["id"]): stamp for row in rows if seen.get(str(row["id"])) != (stamp := _stamp(row))}
+    return {str(row["id"]): stamp for row in rows if seen.get(str(row["id"])) != (stamp := stamp_of(row))}
 
 
-def _newest(records: Records, kind: Stream) -> str | None:
+def _newest(records: Asked, kind: Stream) -> str | None:
     """The newest stamp of the stream's rows (their parts apart: these are asked for again by the next poll)."""
     stamps = []
     for field in ("write_date", "create_date"):
         domain = [kind.domain(records), (field, "!=", None)]
         order, fields = [(field, "DESC")], ["write_date", "create_date"]
         found = records.rpc.call(f"{kind.model}.search_read", domain, 0, 1, order, fields, active_test=False)
-        stamps += [_stamp(row) for row in found]
+        stamps += [stamp_of(row) for row in found]
     return max(stamps, default=None)
 
 
-def _stamp(row: Mapping[str, Any]) -> str:
+def stamp_of(row: Mapping[str, Any]) -> str:
     """When a row or one of its parts was last written, UTC."""
     moments = [row.get("write_date") or row["create_date"]]
     for name, part in row.items():
@@ -163,7 +172,7 @@ def _before(stamp: str) -> str:
     return utc_stamp(datetime.fromisoformat(stamp) - OVERLAP)
 
 
-def _message(stream: str, remote_id: str, payload: Mapping[str, Any]) -> Message:
+def message(stream: str, remote_id: str, payload: Mapping[str, Any]) -> Message:
     text = dump_payload(payload)
     return Message(stream=stream, payload=text, body=text.encode(), remote_id=remote_id)
 
@@ -180,7 +189,7 @@ def _sales(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
     )
     email_of = {row["party"]: row["value"] for row in emails}
     return [
-        _message(
+        message(
             "sales",
             str(row["id"]),
             {
@@ -189,7 +198,7 @@ def _sales(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
                 "currency": row["currency."]["code"],
                 **{name: number_text(row[name]) for name in ("total_amount", "untaxed_amount", "tax_amount")},
                 "sale_date": row["sale_date"].isoformat() if row["sale_date"] else None,
-                "write_date": _stamp(row),
+                "write_date": stamp_of(row),
                 "party": row["party."]["name"],
                 "email": email_of.get(row["party"]),
                 "lines": [
@@ -204,7 +213,7 @@ def _sales(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
                 ],
             },
         )
-        for row in _in_order(rows)
+        for row in in_order(rows)
     ]
 
 
@@ -213,7 +222,7 @@ def _products(records: Records, ids: Sequence[int], as_of: str) -> list[Message]
     fields += [f"template.{name}" for name in ("type", "active", "write_date", "create_date")]
     rows = records.rpc.call("product.product.read", list(ids), fields)
     return [
-        _message(
+        message(
             "products",
             str(row["id"]),
             {
@@ -223,10 +232,10 @@ def _products(records: Records, ids: Sequence[int], as_of: str) -> list[Message]
                 "type": row["template."]["type"],
                 "salable": bool(row["salable"]),  # on SQLite Tryton answers 1
                 "active": bool(row["active"] and row["template."]["active"]),
-                "write_date": _stamp(row),
+                "write_date": stamp_of(row),
             },
         )
-        for row in _in_order(rows)
+        for row in in_order(rows)
     ]
 
 
@@ -243,12 +252,12 @@ def _quantities(records: Records, ids: Sequence[int], as_of: str) -> list[Messag
     """
     rows = records.rpc.call("product.product.read", list(ids), ["code", "quantity"], locations=records.shelves)
     return [
-        _message(
+        message(
             "stock",
             f"{row['code']}@MAIN",
             {"sku": row["code"], "location": "MAIN", "quantity": number_text(row["quantity"]), "as_of": as_of},
         )
-        for row in _in_order(rows)
+        for row in in_order(rows)
         if row["code"]  # without a code it can be matched with nothing
     ]
 
@@ -267,7 +276,7 @@ def _shipments(records: Records, ids: Sequence[int], as_of: str) -> list[Message
     rows = records.rpc.call("stock.shipment.out.read", list(ids), fields)
     left_at = _left_at(records, ids)
     messages = []
-    for row in _in_order(rows):
+    for row in in_order(rows):
         by_order: dict[str | None, dict[str, Any]] = defaultdict(lambda: defaultdict(int))
         for move in row["outgoing_moves."]:
             if move["state"] != "cancelled":
@@ -285,7 +294,7 @@ def _shipments(records: Records, ids: Sequence[int], as_of: str) -> list[Message
                 "write_date": _own_stamp(row),
                 "lines": [{"sku": sku, "quantity": number_text(some)} for sku, some in sorted(quantities.items())],
             }
-            messages.append(_message("shipments", payload["id"], payload))
+            messages.append(message("shipments", payload["id"], payload))
     return messages
 
 
@@ -298,34 +307,57 @@ def _left_at(records: Records, ids: Sequence[int]) -> dict[int, str]:
 
 
 def _parties(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
-    """Who is known, with the e-mail address and telephone number that were entered first."""
+    """Who is known, with the e-mail address and telephone number that were entered first, and the price list they buy by."""
     mechanism = ["type", "value", "active", "write_date", "create_date"]
     fields = ["code", "name", "active", "write_date", "create_date"]
     fields += [f"contact_mechanisms.{name}" for name in mechanism]
+    fields += [f"addresses.{name}" for name in (*fields_told(is_marked=True), *STAMPS)]
+    fields += ["tax_identifier.code"]
+    if records.rpc.has_module("sale_price_list"):
+        fields.append("sale_price_list.name")
     rows = records.rpc.call("party.party.read", list(ids), fields)
     messages = []
-    for row in _in_order(rows):
-        reached: dict[str, str] = {}
-        for each in sorted(row["contact_mechanisms."], key=lambda each: each["id"]):
-            if each["active"]:
-                reached.setdefault("phone" if each["type"] in ("mobile", "other") else each["type"], each["value"])
+    for row in in_order(rows):
+        reached = reached_by(row)
         payload = {
             "id": str(row["id"]),
             **{name: row[name] for name in ("code", "name")},
             "email": reached.get("email"),
             "phone": reached.get("phone"),
+            "price_list": (row.get("sale_price_list.") or {}).get("name"),
+            "tax_number": (row["tax_identifier."] or {}).get("code"),
+            "addresses": as_told(chosen(row["addresses."]), records.rpc.user),
             "active": bool(row["active"]),
-            "write_date": _stamp(row),
+            "write_date": stamp_of(row),
         }
-        messages.append(_message("parties", payload["id"], payload))
+        messages.append(message("parties", payload["id"], payload))
     return messages
+
+
+def _price_lines(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
+    """What each line of a price list comes to, as of its own last change or its list's."""
+    rows = records.rpc.call("product.price_list.line.read", list(ids), PRICE_LINE)
+    company = records.rpc.context["company"]
+    return [
+        message("price_lines", str(row["id"]), {**price_line(row, company), "write_date": stamp_of(row)})
+        for row in in_order(rows)
+    ]
+
+
+def reached_by(party: Row) -> dict[str, str]:
+    """The e-mail address and the telephone number that were entered first."""
+    reached: dict[str, str] = {}
+    for each in sorted(party["contact_mechanisms."], key=lambda each: each["id"]):
+        if each["active"]:
+            reached.setdefault("phone" if each["type"] in ("mobile", "other") else each["type"], each["value"])
+    return reached
 
 
 def _own_stamp(row: Mapping[str, Any]) -> str:
     return utc_stamp(row["write_date"] or row["create_date"])
 
 
-def _in_order(rows: Iterable[Row]) -> list[Row]:
+def in_order(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: row["id"])
 
 
@@ -348,10 +380,20 @@ def _customers(records: Records) -> list[Any]:
     return [("id", "not in", records.companies)]
 
 
+def _told(
+    stream: str, tell: Callable[[Records, Sequence[int]], Told]
+) -> Callable[[Records, Sequence[int], str], list[Message]]:
+    """What tells messages of the stream from what tells records."""
+    return lambda records, ids, as_of: [message(stream, number, told) for number, told in tell(records, ids)]
+
+
 STREAMS = {
-    "sales": Stream("sale.sale", lambda records: [], ("lines",), _sales),
+    "sales": Stream("sale.sale", orders_alone, ("lines",), _sales),
     "products": Stream("product.product", lambda records: [], ("template",), _products),
     "stock": Stream("stock.move", _in_the_house, (), _moved),
-    "parties": Stream("party.party", _customers, ("contact_mechanisms",), _parties),
+    "price_lines": Stream("product.price_list.line", lambda records: [], ("price_list",), _price_lines),
+    "parties": Stream("party.party", _customers, ("contact_mechanisms", "addresses"), _parties),
     "shipments": Stream("stock.shipment.out", _shipped, (), _shipments),
+    "credits": Stream("account.invoice", posted, (), _told("credits", credit_notes)),
+    "returned_shipments": Stream("stock.shipment.out.return", taken_in, (), _told("returned_shipments", received)),
 }

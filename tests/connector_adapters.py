@@ -18,6 +18,7 @@ from resources.sandbox.tryton_desk import add_products, ship
 from tests.fixtures_postgres import free_port
 from tests.fixtures_sftp import Place
 from tests.fixtures_shopify import ShopifyMock
+from tests.fixtures_stripe import RunningStripe
 from tests.fixtures_tryton import RunningTryton
 
 numbers = itertools.count(1)
@@ -99,6 +100,7 @@ def delivery(entity: str, key: str, payload: Mapping[str, Any]) -> Delivery:
 def shop(request: pytest.FixtureRequest) -> Adapter:
     mock: ShopifyMock = request.getfixturevalue("shopify_mock")
     skus = [sku for sku, *_ in CATALOGUE]
+    mock.post("/sandbox/prices", {"list": "US", "sku": skus[10], "amount": "9.99"})
 
     def stock_moves() -> None:
         mock.set_stock(skus[0], mock.stock(skus[0])["available"] + 1)
@@ -129,7 +131,21 @@ def shop(request: pytest.FixtureRequest) -> Adapter:
             for sku in skus[5:8]
         ]
 
+    def prices() -> Sequence[Delivery]:
+        cents = 1 + next(numbers)
+        return [
+            delivery(
+                "selling_prices",
+                f"US/{sku}",
+                {"price_list": "US", "sku": sku, "from_quantity": "1", "amount": f"9.{cents:02}", "currency": "USD",
+                 "includes_tax": "false", "countries": "US"},
+            )
+            for sku in skus[8:10]
+        ]  # fmt: skip
+
     def effects(one: Delivery) -> int:
+        if one.entity == "selling_prices":
+            return int(mock.get("/sandbox/prices").get(one.key) == f"{one.payload['amount']} USD")
         if one.entity == "sellable":
             return int(mock.stock(one.payload["sku"])["available"] == int(one.payload["sellable"]))
         parcels = mock.order(int(one.payload["order_remote_id"]))["fulfillments"]
@@ -139,9 +155,14 @@ def shop(request: pytest.FixtureRequest) -> Adapter:
         connector=mock.connector(),
         unreachable=mock.connector(base_url=f"http://127.0.0.1:{free_port()}"),
         secrets=[mock.token, mock.secret],
-        polls={"orders_read": lambda: mock.place((skus[0], 1)), "variants": variant_comes, "inventory": stock_moves},
-        snapshots=["orders_read", "variants", "inventory"],
-        deliveries={"fulfilments": parcels, "sellable": quantities},
+        polls={
+            "orders_read": lambda: mock.place((skus[0], 1)),
+            "refunds_read": lambda: mock.refund(mock.place((skus[0], 1))["id"], "1.00"),
+            "variants": variant_comes,
+            "inventory": stock_moves,
+        },
+        snapshots=["orders_read", "refunds_read", "variants", "inventory", "price_lists"],
+        deliveries={"fulfilments": parcels, "sellable": quantities, "selling_prices": prices},
         effects=effects,
     )
 
@@ -205,10 +226,37 @@ def erp(request: pytest.FixtureRequest) -> Adapter:
     )
 
 
+def payment_service(request: pytest.FixtureRequest) -> Adapter:
+    server: RunningStripe = request.getfixturevalue("stripe_server")
+
+    def refund_delivery(payment: str, amount: str) -> Delivery:
+        key = f"SHOP-{secrets.token_hex(6)}"
+        payload = {"refund_number": key, "payment_number": f"STRIPE-{payment}", "amount": amount, "currency": "EUR"}
+        return delivery("refunds", key, payload)
+
+    def refunds() -> Sequence[Delivery]:
+        return [refund_delivery(server.pay(2000), "12.50") for _ in range(2)]
+
+    def effects(one: Delivery) -> int:
+        made = server.refunds_of(one.payload["payment_number"].removeprefix("STRIPE-"))
+        return sum(refund["metadata"].get("refund_number") == one.key for refund in made)
+
+    return Adapter(
+        connector=server.connector,
+        unreachable=server.connector.model_copy(update={"base_url": f"http://127.0.0.1:{free_port()}"}),
+        secrets=[server.api_key, server.secret],
+        polls={"payment_intents": lambda: server.pay(1000), "refunds": lambda: server.refund(server.pay(900), 100)},
+        snapshots=["payment_intents", "refunds"],
+        deliveries={"refunds": refunds},
+        effects=effects,
+    )
+
+
 ADAPTERS: dict[str, Callable[[pytest.FixtureRequest], Adapter]] = {
     "folder": over_a_folder,
     "sftp": over_sftp,
     "shopify": shop,
+    "stripe": payment_service,
     "tryton": erp,
 }
-TAKERS = ("shopify", "tryton")  # who takes deliveries, and gives snapshots
+TAKERS = ("shopify", "stripe", "tryton")  # who takes deliveries, and gives snapshots

@@ -99,7 +99,8 @@ class Destination:
         if key in self.refused:
             return {"error": "the postcode is too long"}
         self.applied.append((key, record["version"], record["action"]))
-        self.records[key] = record["payload"] if record["action"] == "upsert" else None
+        held = self.records.get(key) or {}  # several flows may tell of one record, each its own fields
+        self.records[key] = held | record["payload"] if record["action"] == "upsert" else None
         return {"id": f"R-{key}"}
 
 

@@ -81,6 +81,10 @@ class ShopifyMock:
     def order(self, order_id: int) -> dict[str, Any]:
         return dict(self.get(f"/sandbox/orders/{order_id}"))
 
+    def refund(self, order_id: int, amount: str, status: str = "success") -> dict[str, Any]:
+        """Give back an amount; `status` says whether the payment service took it."""
+        return dict(self.post(f"/sandbox/orders/{order_id}/refund", {"amount": amount, "status": status}))
+
     def stock(self, sku: str) -> dict[str, int]:
         return next(dict(row) for row in self.get("/sandbox/inventory") if row["sku"] == sku)
 

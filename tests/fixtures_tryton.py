@@ -12,7 +12,8 @@ import requests
 
 from resources.sandbox import tryton as sandbox
 from resources.tryton import Tryton
-from resources.tryton_rpc import Rpc
+from resources.tryton_crm import TrytonCrm
+from resources.tryton_rpc import Rpc, rpc_for
 from tests.fixtures_postgres import free_port
 
 
@@ -39,15 +40,26 @@ class RunningTryton:
     def rpc(self) -> Rpc:
         return self.connector.rpc
 
+    @property
+    def crm(self) -> TrytonCrm:
+        """The CRM, which is another database of the same server."""
+        return TrytonCrm(base_url=self.base_url, database="crm", user=self.user, password=self.password)
+
+    @property
+    def people(self) -> Rpc:
+        """The CRM as the page speaks to it on which people confirm and withdraw."""
+        return rpc_for(self.base_url, "crm", "preferences", self.password, has_company=False)
+
 
 @contextmanager
 def running_tryton(folder: Path) -> Iterator[RunningTryton]:
     """A server of one's own in that folder."""
-    sandbox.copy_template(folder / "concord.sqlite")
+    sandbox.copy_template(folder / "concord.sqlite", sandbox.ERP)
+    sandbox.copy_template(folder / "crm.sqlite", sandbox.CRM)
     port = free_port()
     log = folder / "tryton.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(sandbox.server_command(folder, port, "concord"), stdout=output, stderr=output)
+        process = subprocess.Popen(sandbox.server_command(folder, port, "concord", "crm"), stdout=output, stderr=output)
     try:
         base_url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 60

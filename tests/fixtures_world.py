@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from pipelines.map_schema import IntegrationMap, load_map
-from pipelines.models import Settled, sync
+from pipelines.models import PROJECT, Settled, sync
 from resources import lake
 from resources.connector import Message
 from resources.inbox import keep
@@ -28,9 +28,10 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 class World:
     """What a test says and asks."""
 
-    def __init__(self, store: Store, folder: Path, the_map: IntegrationMap) -> None:
-        self.store, self.folder, self.the_map = store, folder, the_map
+    def __init__(self, store: Store, folder: Path, the_map: IntegrationMap, project: Path = PROJECT) -> None:
+        self.store, self.folder, self.the_map, self.project = store, folder, the_map, project
         self.numbers = itertools.count(1)
+        self.moment: datetime | None = None  # at which time-bound records are looked at; None for now
         self.known: set[str] = set()
         self.enter()
 
@@ -63,11 +64,14 @@ class World:
     def sync(self, *entities: str, full: bool = False) -> list[Settled]:
         """Settle these entities, or all of them in the order of their needs."""
         self.enter()
-        everyone = ("products", "orders", "fulfilments", "stock", "sellable")
+        everyone = ("products", "orders", "fulfilments", "receipts", "stock", "sellable")
         return [
-            sync(entity, store=self.store, the_map=self.the_map, run_id="test", full=full, log=lambda _: None)
+            sync(
+                entity, store=self.store, the_map=self.the_map, run_id="test", full=full, project=self.project,
+                log=lambda _: None, moment=self.moment,
+            )
             for entity in entities or everyone
-        ]
+        ]  # fmt: skip
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """Ask the lake."""
@@ -117,7 +121,9 @@ def at(minutes: float) -> str:
     return (NOON + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def line(number: int = 1, sku: str = "TEE", quantity: Any = 2, price: str = "10.00", **more: Any) -> dict[str, Any]:
+def line(
+    number: int = 1, sku: str | None = "TEE", quantity: Any = 2, price: str = "10.00", **more: Any
+) -> dict[str, Any]:
     """A line of an order as Shopify posts it."""
     told = {"id": number, "sku": sku, "title": f"Product {sku}", "quantity": quantity, "current_quantity": quantity}
     return {**told, "price": price, "tax_lines": [{"rate": 0.2, "price": "3.33"}], "discount_allocations": [], **more}
@@ -146,10 +152,10 @@ def the_map() -> IntegrationMap:
 
 
 @contextmanager
-def new_world(server: Server, folder: Path, the_map: IntegrationMap) -> Iterator[World]:
-    """A world with a database and a lake of its own."""
+def new_world(server: Server, folder: Path, the_map: IntegrationMap, project: Path = PROJECT) -> Iterator[World]:
+    """A world with a database and a lake of its own; `project` is the dbt project that was written from the map."""
     with fresh_database(server) as url:
-        yield World(Store(url=url), folder, the_map)
+        yield World(Store(url=url), folder, the_map, project)
 
 
 @pytest.fixture(scope="module")

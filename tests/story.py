@@ -6,6 +6,7 @@ one world. Times are minutes after noon of one day. What a story does not say ha
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -29,7 +30,7 @@ FAULTS = {"cuts the line after applying": "drops", "cuts the line before applyin
 
 AsText = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]  # never a float
 Lines = dict[str, AsText]  # how many of each SKU
-Destinations = Literal["tryton", "shopify"]
+Destinations = Literal["tryton", "tryton_crm", "shopify", "stripe", "warehouse", "supplier"]
 
 
 class Story:
@@ -38,6 +39,7 @@ class Story:
     def __init__(self, world: World, number: int, destinations: dict[str, Destination]) -> None:
         self.world, self.number, self.destinations = world, number, destinations
         self.skus: list[str] = []
+        self.places: set[str] = set()  # in price lists
         self.orders: dict[int, dict[str, Any]] = {}  # what Shopify said last of each
         self.counts = 0
         self.the_map = world.the_map
@@ -50,6 +52,10 @@ class Story:
 
     def order_key(self, order_number: int, channel: str = "shopify") -> str:
         return f"{'SHOP' if channel == 'shopify' else 'WHOLE'}-{self.id_of(order_number)}"
+
+    def person_key(self, person: int) -> str:
+        """The number of a customer whom the shop knew first."""
+        return f"SHOP-C{self.id_of(person)}"
 
     def parcel_key(self, parcel: int) -> str:
         return f"3PL-P{self.id_of(parcel)}"
@@ -65,7 +71,10 @@ class Story:
         """Every key by which the outbox may know a record of this story."""
         numbers = range(10)
         mine = [self.order_key(n) for n in numbers] + [self.order_key(n, "wholesale") for n in numbers]
-        return [*mine, *(self.parcel_key(n) for n in numbers), *(self.sku(name) for name in self.skus)]
+        people = [self.person_key(n) + part for n in numbers for part in ("", "/email", "/sms")]
+        parcels = [self.parcel_key(n) for n in numbers]
+        refunds = [f"STRIPE-re_{self.id_of(n)}" for n in numbers]
+        return [*mine, *people, *parcels, *refunds, *(self.sku(name) for name in self.skus), *self.places]
 
     @contextmanager
     def alone(self) -> Generator[None]:
@@ -100,10 +109,19 @@ class ShopifySays(Step):
     is_: Literal["pending", "paid", "refunded", "partially_refunded"] | None = Field(None, alias="is")
     cancelled: bool | None = None
     lines: Lines | None = None
+    named: bool = True  # or its lines, of something made for one customer, say no SKU
     total: AsText | None = None
     email: str | None = None
     phone: AsText | None = None
+    city: str | None = None  # null: the shop keeps the whole address back
     clock: str | None = None  # a time that makes no sense, in place of `at`
+    country: str | None = None
+    tags: str | None = None
+    note: str | None = None
+    channel: str | None = None
+    marketplace_number: str | None = None
+    attributes: dict[str, str] | None = None
+    properties: dict[str, str] | None = None  # of every line
 
     def play(self, story: Story) -> None:
         number = story.id_of(self.order)
@@ -116,15 +134,53 @@ class ShopifySays(Step):
         if self.lines is not None:
             skus = {name: story.sku(name) for name in self.lines}
             told["line_items"] = [
-                line(number * 10 + story.skus.index(name), sku, self.lines[name]) for name, sku in skus.items()
+                line(number * 10 + story.skus.index(name), sku if self.named else None, self.lines[name])
+                for name, sku in skus.items()
             ]
         if self.total is not None:
             told["current_total_price"] = told["total_price"] = self.total
-        for name in ("email", "phone"):
-            if name in self.model_fields_set:
-                told[name] = getattr(self, name)
+        told |= {
+            name: getattr(self, name) for name in ("email", "phone", "tags", "note") if name in self.model_fields_set
+        }
+        if self.country:
+            told["shipping_address"] = told["shipping_address"] | {"country_code": self.country}
+        if self.channel:
+            told |= {"source_name": self.channel, "source_identifier": self.marketplace_number}
+        if self.attributes is not None:
+            told["note_attributes"] = [{"name": name, "value": value} for name, value in self.attributes.items()]
+        if self.properties is not None:
+            properties = [{"name": name, "value": value} for name, value in self.properties.items()]
+            told["line_items"] = [line | {"properties": properties} for line in told["line_items"]]
+        if "city" in self.model_fields_set:
+            address = (told["shipping_address"] or order(number, 0, [])["shipping_address"]) | {"city": self.city}
+            told["shipping_address"] = address if self.city else None
         story.orders[self.order] = told
         story.world.say("shopify", "orders", told, remote_id=str(number), is_versioned=True)
+
+
+class ShopifyIsAskedFor(Step):
+    """The storefront answers an order as its Admin API tells it: with what gift cards paid of it."""
+
+    words = "shopify is asked for"
+    order: int
+    at: float
+    gift_card: str
+
+    def play(self, story: Story) -> None:
+        number, told = story.id_of(self.order), story.orders[self.order]
+        money = {"shopMoney": {"amount": self.gift_card, "currencyCode": "EUR"}}
+        lines = [
+            {"id": f"gid://shopify/LineItem/{line['id']}", "sku": line["sku"], "currentQuantity": line["quantity"],
+             "originalUnitPriceSet": {"shopMoney": {"amount": line["price"]}}, "taxLines": [], "discountAllocations": []}
+            for line in told["line_items"]
+        ]  # fmt: skip
+        answer = {
+            "id": f"gid://shopify/Order/{number}", "updatedAt": at(self.at), "createdAt": told["created_at"],
+            "name": told["name"], "currencyCode": "EUR", "displayFinancialStatus": "PAID", "lineItems": {"nodes": lines},
+            "currentTotalPriceSet": {"shopMoney": {"amount": told["total_price"]}},
+            "transactions": [{"gateway": "gift_card", "kind": "SALE", "status": "SUCCESS", "amountSet": money}],
+        }  # fmt: skip
+        story.world.say("shopify", "orders_read", answer, by="poll", remote_id=f"gid://shopify/Order/{number}")
 
 
 class ShopifyRepeats(Step):
@@ -156,12 +212,13 @@ class WholesaleDrops(Step):
     words = "wholesale drops"
     order: int
     lines: Lines
+    placed: str = "2026-11-19 09:00:00"
 
     def play(self, story: Story) -> None:
         number = str(story.id_of(self.order))
         rows = [
-            {"StockCode": story.sku(sku), "Description": sku, "Quantity": quantity, "InvoiceDate": "2026-11-19 09:00:00",
-             "UnitPrice": "10.00", "CustomerID": "17850", "Country": "United Kingdom", "row_number": str(row)}
+            {"StockCode": story.sku(sku), "Description": sku, "Quantity": quantity, "InvoiceDate": self.placed,
+             "UnitPrice": "10.00", "CustomerID": f"17850-{story.number}", "Country": "United Kingdom", "row_number": str(row)}
             for row, (sku, quantity) in enumerate(self.lines.items(), start=1)
         ]  # fmt: skip
         story.world.say("wholesale", "order_files", {"InvoiceNo": number, "rows": rows}, by="file", row_number=1,
@@ -205,11 +262,12 @@ class TrytonCounts(Step):
     sku: str
     quantity: AsText
     at: float = 0
+    location: Literal["MAIN", "STORE"] = "MAIN"
 
     def play(self, story: Story) -> None:
         sku = story.sku(self.sku)
-        told = {"sku": sku, "location": "MAIN", "quantity": self.quantity, "as_of": at(self.at)}
-        story.world.say("tryton", "stock", told, by="poll", remote_id=f"{sku}@MAIN")
+        told = {"sku": sku, "location": self.location, "quantity": self.quantity, "as_of": at(self.at)}
+        story.world.say("tryton", "stock", told, by="poll", remote_id=f"{sku}@{self.location}")
 
 
 class WarehouseDespatches(Step):
@@ -264,6 +322,19 @@ class PostsATopic(Step):
         for _ in range(self.times):
             tally.count("shopify", self.topic, UNKNOWN_TOPIC, 1.0)
         record(story.world.store, tally.close_minute())
+
+
+class ShopifyTellsOf(Step):
+    """The storefront tells of a product, with the tags that it has there."""
+
+    words = "shopify tells of"
+    sku: str
+    tags: list[str] = []
+
+    def play(self, story: Story) -> None:
+        sku = story.sku(self.sku)
+        told = {"id": sku, "sku": sku, "updatedAt": at(0), "product": {"title": self.sku, "tags": self.tags}}
+        story.world.say("shopify", "variants", told, by="poll", remote_id=sku)
 
 
 class FileIsDropped(Step):
@@ -390,7 +461,8 @@ class Expectation(Step):
         """Everything that the step tells must be as found."""
         said = self.model_dump(by_alias=True, exclude_unset=True)
         told = {name: value for name, value in said.items() if name not in without}
-        assert {name: found.get(name) for name in told} == told
+        held = {name: found.get(name) for name in told}
+        assert held == told, f"found {held}"
 
 
 class ExpectOrder(Expectation):
@@ -403,6 +475,9 @@ class ExpectOrder(Expectation):
     total: AsText | None = None
     email: str | None = None
     phone: AsText | None = None
+    city: str | None = None
+    placed_at: str | None = None  # in UTC
+    began_in: str | None = None  # the system
     lines: Lines | None = None
     flags: list[str] | None = None
     deleted: bool | None = None
@@ -419,10 +494,12 @@ class ExpectOrder(Expectation):
             f"select sku, quantity from order_lines where order_number = '{key}' and removed_at is null order by position"
         )
         found = {
-            **{name: row[name] for name in ("email", "phone", "flags")},
+            **{name: row[name] for name in ("email", "phone", "city", "flags")},
             "is": row["status"],
+            "placed_at": row["placed_at"] and f"{row['placed_at'].astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "began_in": row["origin_system"],
             "total": None if row["total"] is None else f"{row['total']:.2f}",
-            "lines": {row["sku"].removesuffix(f"-{story.number}"): str(row["quantity"]) for row in lines},
+            "lines": {(row["sku"] or "no SKU").removesuffix(f"-{story.number}"): str(row["quantity"]) for row in lines},
             "deleted": row["deleted_at"] is not None,
             "erp_knows_it": row["erp_number"] is not None,
         }
@@ -467,8 +544,61 @@ class ExpectWaiting(Expectation):
 
     def play(self, story: Story) -> None:
         key = story.order_key(self.order)
-        held = story.world.row(f"select held_because from wanted_orders where order_number = '{key}'")["held_because"]
+        held = story.world.row(
+            f"select held_because from wanted_orders where order_number = '{key}' and flow = 'orders_to_erp'"
+        )["held_because"]
         assert (held.replace(f"-{story.number}", "") if held else None) == self.because
+
+
+class ExpectRoutes(Expectation):
+    """From where each line of an order is shipped."""
+
+    words = "expect routes"
+    order: int
+    are: dict[str, str]
+
+    def play(self, story: Story) -> None:
+        rows = story.world.rows(
+            f"select sku, ships_from from order_lines where order_number = '{story.order_key(self.order)}' and removed_at is null"
+        )
+        assert {row["sku"].removesuffix(f"-{story.number}"): row["ships_from"] for row in rows} == self.are
+
+
+class ExpectInTheErp(Expectation):
+    """What was asked for beside goods and money, as the ERP was told."""
+
+    words = "expect in the erp"
+    order: int
+    note: str | None = None
+    attributes: str | None = None
+    channel: str | None = None
+    marketplace_number: str | None = None
+    properties: str | None = None  # of the first line
+
+    def play(self, story: Story) -> None:
+        held = story.destinations["tryton"].records[story.order_key(self.order)]
+        self.compare({**held, "properties": held["lines"][0]["properties"]}, without=("order",))
+
+
+class ExpectConflict(Expectation):
+    """What a system says of a field of an order that is not so here, with who answers for it; or that there is nothing."""
+
+    words = "expect conflict"
+    order: int
+    field: str
+    theirs: str | None = None
+    ours: str | None = None
+    nothing: bool = False
+
+    def play(self, story: Story) -> None:
+        key = story.order_key(self.order)
+        rows = story.world.rows(
+            f"select * from orders_conflicts where order_number = '{key}' and field = '{self.field}'"
+        )
+        assert [(row["value_now"], row["our_value"]) for row in rows] == (
+            [] if self.nothing else [(self.theirs, self.ours)]
+        )
+        assert all(row["steward"] and row["seen_at"] for row in rows)
 
 
 class ExpectSellable(Expectation):
@@ -480,7 +610,8 @@ class ExpectSellable(Expectation):
 
     def play(self, story: Story) -> None:
         sku = story.sku(self.sku)
-        assert story.world.row(f"select sellable from sellable where sku = '{sku}'")["sellable"] == self.quantity
+        found = story.world.row(f"select sellable from sellable where sku = '{sku}'")["sellable"]
+        assert found == self.quantity, f"{found} of {self.sku} may be sold"
 
 
 class ExpectHeld(Expectation):
@@ -491,20 +622,23 @@ class ExpectHeld(Expectation):
     order: int | None = None
     channel: Literal["shopify", "wholesale"] = "shopify"
     parcel: int | None = None
+    refund: int | None = None
     sku: str | None = None
     nothing: bool = False
     after: list[Literal["upsert", "cancel"]] | None = None  # the actions that were applied, in order
     status: str | None = None
     total: AsText | None = None
     email: str | None = None
+    city: str | None = None
     lines: Lines | None = None
     of_order: int | None = None
     has_tracking: bool | None = None
+    tax_total: AsText | None = None
     sellable: AsText | None = None
 
     def key(self, story: Story) -> str:
-        if self.order is not None:
-            return story.order_key(self.order, self.channel)
+        if self.order is not None or self.refund is not None:
+            return story.order_key(self.order or self.refund or 0, self.channel)  # of the shop's refunds alike
         return story.parcel_key(self.parcel) if self.parcel is not None else story.sku(self.sku or "")
 
     def play(self, story: Story) -> None:
@@ -522,7 +656,7 @@ class ExpectHeld(Expectation):
             "of_order": int(held.get("order_remote_id") or 0) - story.number,
             "has_tracking": bool(held.get("tracking_number")),
         }
-        self.compare(found, without=("by", "order", "channel", "parcel", "sku", "nothing", "after"))
+        self.compare(found, without=("by", "order", "channel", "parcel", "refund", "sku", "nothing", "after"))
 
 
 class ExpectOpen(Expectation):
@@ -587,13 +721,14 @@ class ExpectBroken(Expectation):
         assert all(self.says in one.sentence for one in broken)
 
 
-KINDS = {
+KINDS: dict[str, type[Step]] = {
     kind.words: kind
     for kind in (
         ShopifySays, ShopifyRepeats, ShopifyDeletes, WholesaleDrops, TrytonTellsOf, TrytonSays, TrytonCounts,
         WarehouseDespatches, Settle, IsDown, IsUp, Misbehaves, TimePasses, Deliver, ExpectOrder, ExpectVerdicts,
-        ExpectReason, ExpectWaiting, ExpectSellable, ExpectHeld, ExpectOpen, VariantsAreTold, PostsATopic, FileIsDropped,
-        MapForgets, MapRemembers, LookForDrift, ExpectFinding, ExpectBroken,
+        ExpectReason, ExpectWaiting, ExpectConflict, ExpectSellable, ExpectHeld, ExpectOpen, VariantsAreTold, PostsATopic,
+        FileIsDropped, MapForgets, MapRemembers, LookForDrift, ExpectFinding, ExpectBroken,
+        ShopifyTellsOf, ShopifyIsAskedFor, ExpectRoutes, ExpectInTheErp,
     )
 }  # fmt: skip
 
@@ -603,7 +738,9 @@ class Told(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     title: str
-    systems: list[Literal["shopify", "tryton", "warehouse", "wholesale"]]
+    systems: list[
+        Literal["parcelhub", "shopify", "stripe", "supplier", "tryton", "tryton_crm", "warehouse", "wholesale"]
+    ]
     proves: str  # what a merchant would lose if it were not so
     sells: list[str] = []  # products that the ERP has told of before it begins
     steps: list[Annotated[Step, BeforeValidator(lambda told: step_of(told))]]

@@ -166,7 +166,7 @@ def test_a_decision_wins_until_it_is_revoked(story: World):
         (("orders", KEY, "colour", "red"), "orders have no field 'colour'"),
         (("orders", KEY, "total", "ten"), "cannot be decided to be 'ten': it is not an amount of money"),
         (("orders", KEY, "status", "lost"), "it is no status that the map knows"),
-        (("stock", "TEE|MAIN", "on_hand", "7"), "stock are counted, not decided"),
+        (("stock", "TEE|MAIN", "on_hand", "some"), "none of the stock has the key 'TEE|MAIN'"),
         (("sellable", "TEE", "sellable", "7"), "no field 'sellable'"),
     ],
 )
@@ -254,7 +254,10 @@ def test_a_delivery_by_hand_names_a_missing_variable(story: World, monkeypatch: 
     for name in ("TRYTON_URL", "TRYTON_DATABASE", "TRYTON_USER", "TRYTON_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     refused(concord("deliver", "tryton"), "map/systems/tryton.yaml", "TRYTON_", "not set", code=2)
-    refused(concord("deliver", "warehouse"), "nothing is delivered to 'warehouse'", code=2)
+    refused(concord("deliver", "parcelhub"), "nothing is delivered to 'parcelhub'", code=2)
+    refused(
+        concord("deliver", "wholesale"), "nothing is delivered to 'wholesale'", code=2
+    )  # a storefront that takes nothing
 
 
 def test_the_generated_files_are_compared_without_being_written():

@@ -66,7 +66,7 @@ def test_the_probe_comes_to_rest_when_nothing_changes(adapter: Adapter) -> None:
         assert not adapter.connector.has_changed(stream, cursor), stream
 
 
-def test_a_change_after_the_cursor_is_never_lost(adapter: Adapter) -> None:
+def test_a_change_after_the_cursor_is_never_lost_symptom_35(adapter: Adapter) -> None:
     for stream, change in adapter.polls.items():
         first = first_poll(adapter, stream)
         for _ in range(2):
@@ -89,7 +89,8 @@ def test_a_snapshot_says_that_it_is_complete_on_its_last_page_alone_and_names_ea
     taker: Adapter,
 ) -> None:
     for stream in taker.snapshots:
-        first_poll(taker, stream)
+        if stream in taker.polls:
+            first_poll(taker, stream)
         pages = list(taker.connector.snapshot(stream))
         assert [page.is_last for page in pages] == [False] * (len(pages) - 1) + [True], stream
         ids = [message.remote_id for page in pages for message in page.messages]
@@ -99,7 +100,8 @@ def test_a_snapshot_says_that_it_is_complete_on_its_last_page_alone_and_names_ea
 
 def test_a_record_keeps_its_id_from_one_snapshot_to_the_next_and_in_polls(taker: Adapter) -> None:
     for stream in taker.snapshots:
-        seen = {who(message) for page in first_poll(taker, stream) for message in page.messages}
+        polled_pages = first_poll(taker, stream) if stream in taker.polls else []
+        seen = {who(message) for page in polled_pages for message in page.messages}
         first, second = ({who(m) for page in taker.connector.snapshot(stream) for m in page.messages} for _ in range(2))
         assert seen <= first == second, stream
 

@@ -10,16 +10,19 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.execution.api import execute_run
 
 from pipelines.checks import Batch, Checks
-from pipelines.definitions import Unset, build
+from pipelines.connectors import connector_class, connector_for
+from pipelines.definitions import Unset, build, connector_of
 from pipelines.drift import LEARNING
 from pipelines.launcher import niceness
 from pipelines.lineage import Lineage, read_models
 from pipelines.map_schema import IntegrationMap
 from pipelines.promises import IN_A_ROW
-from pipelines.sensors import SETTLED
+from pipelines.sensors import SETTLED, sentence_of
+from pipelines.steps import in_one_sentence
 from resources import lake
 from resources.store import Store
 from tests.destination import Destination, HttpDestination, running_destination
@@ -175,6 +178,16 @@ def test_what_a_system_holds_is_looked_at_once_where_a_proof_looks_by_the_same_c
     assert not all(f"at_snapshot_{system}_{stream}" in every for system, stream, _ in looked_at)
 
 
+def test_in_dagster_a_drop_folder_is_what_it_is_elsewhere(the_map: IntegrationMap, monkeypatch: pytest.MonkeyPatch):
+    partners = [one for one in the_map.systems.values() if "drops" in connector_class(one).model_fields]
+    assert {one.system for one in partners if one.drops} == {"supplier", "warehouse"}
+    for partner in partners:
+        for setting in partner.settings.values():
+            monkeypatch.setenv(setting.env, "file:///nowhere")
+        alike = connector_for(partner).model_dump(include={"streams", "drops"})
+        assert connector_of(partner).model_dump(include={"streams", "drops"}) == alike
+
+
 def test_every_asset_has_a_group_an_owner_and_a_description(defs: dg.Definitions):
     graph = defs.resolve_asset_graph()
     nodes = [graph.get(key) for key in graph.get_all_asset_keys()]
@@ -328,6 +341,28 @@ def test_an_entity_is_not_settled_before_what_it_refers_to(
         assert sensor.evaluate_tick(context).skip_message == "orders waits until products was settled once"
 
 
+def test_nothing_is_compared_until_everything_was_settled_once(
+    defs: dg.Definitions, instance: dg.DagsterInstance, store: Store, the_map: IntegrationMap
+):
+    schedule = defs.get_repository_def().get_schedule_def("at_reconcile_orders_storefront_and_erp")
+    settled = (
+        "insert into batches (entity, after_inbox_id, upto_inbox_id, after_ledger_id, upto_ledger_id, fingerprint, is_full,"
+        " settled_at) values (:entity, 0, 0, 0, 0, 'mark', false, now())"
+    )
+    first, *others = sorted(entity.entity for entity in the_map.roots)
+    for entities, says in (([], first), (others, first)):
+        with store.transaction() as connection:
+            for entity in entities:
+                connection.execute(sa.text(settled), {"entity": entity})
+        with dg.build_schedule_context(instance=instance, resources={"store": store}) as context:
+            told = schedule.evaluate_tick(context)
+        assert told.skip_message == f"nothing is compared until {says} was settled once"
+    with store.transaction() as connection:
+        connection.execute(sa.text(settled), {"entity": first})
+    with dg.build_schedule_context(instance=instance, resources={"store": store}) as context:
+        assert schedule.evaluate_tick(context).run_requests
+
+
 def test_a_sync_is_asked_for_once_for_all_that_arrived(
     defs: dg.Definitions, instance: dg.DagsterInstance, world: World
 ):
@@ -393,6 +428,7 @@ def test_what_an_entity_reads_brings_about_its_sync(defs: dg.Definitions, instan
 
 def test_after_a_start_what_is_realtime_goes_first(instance: dg.DagsterInstance, world: World):
     defs = build(world.the_map, {"store": world.store, "tryton": SEEN_BY_NOBODY}, head_start=60)
+    world.sync("products")  # orders wait for them
     world.say("shopify", "orders", order(world.number()))
     assert isinstance(tick(defs, instance, "new_orders"), dg.RunRequest)
     for sensor in ("new_stock", "changes_tryton_sales", "due_deliveries_tryton"):
@@ -460,10 +496,12 @@ def test_a_message_without_a_verdict_is_a_failed_check_that_names_it(defs: dg.De
     assert "team:ecommerce answers" in (books.description or "")
 
 
-def test_scheduled_checks_listen_for_silent_senders_and_run_dbts_tests(
+def test_scheduled_checks_listen_for_silent_senders_and_run_dbts_tests_symptom_11(
     defs: dg.Definitions, instance: dg.DagsterInstance, world: World
 ):
     world.say("shopify", "orders", *(order(world.number()) for _ in range(6)))
+    n = world.number()
+    world.say("shopify", "orders", order(n, 0, financial_status="refunded"), order(n, 5, current_total_price="99.00"))
     world.sync("orders")
     with world.store.transaction() as connection:  # heard every hour, and for a day not at all
         connection.execute(
@@ -478,6 +516,12 @@ def test_scheduled_checks_listen_for_silent_senders_and_run_dbts_tests(
     silent = checks["shopify/shopify_orders: sender_is_heard"]
     assert not silent.passed
     assert "team:ecommerce answers" in (silent.description or "")
+    conflicts = checks["orders_conflicts: no_conflict_waits"]
+    assert not conflicts.passed
+    told = str(conflicts.description)
+    assert f"shopify says that status of SHOP-{n} is paid, and it is refunded here, for 0.0 h" in told
+    assert "team:ecommerce answers" in told
+    assert "last day's" in str(checks["orders_flags: few_are_flagged"].description)
     assert checks["orders: order_number_is_unique"].passed
     assert checks["orders_verdicts: inbox_id_is_unique"].passed
 
@@ -496,7 +540,9 @@ def test_a_look_for_drift_fails_the_checks_of_what_drifted_and_names_who_answers
     result = run(defs, instance, "drift")
     assert result.success
     assert all(check.passed for check in checks_of(result).values())
-    assert len(checks_of(result)) == 2 * sum(len(s.streams) for s in the_map.systems.values()) + 5
+    assert (
+        len(checks_of(result)) == 2 * sum(len(s.streams) for s in the_map.systems.values()) + len(the_map.systems) + 1
+    )
     shop.posts(IN_A_ROW, change)
     result = run(defs, instance, "drift")
     assert result.success, "what arrived is told by checks; the look itself went well"
@@ -517,6 +563,30 @@ def test_a_look_for_drift_fails_the_checks_of_what_drifted_and_names_who_answers
     severities = {name.partition(": ")[2]: check.severity for name, check in failed.items()}
     assert severities["contract_is_kept"] == dg.AssetCheckSeverity.ERROR
     assert severities["fields_are_known"] == dg.AssetCheckSeverity.WARN
+
+
+def test_a_run_that_is_stopped_in_the_middle_of_a_query_is_stopped_and_has_not_failed():
+    with pytest.raises(DagsterExecutionInterruptedError), in_one_sentence(None, "team:it"):
+        raise RuntimeError("Query interrupted")  # DuckDB's word for a signal
+
+
+def test_a_run_that_was_stopped_says_so_and_that_nothing_is_lost(instance: dg.DagsterInstance):
+    @dg.op
+    def stopped() -> None:
+        raise DagsterExecutionInterruptedError
+
+    @dg.job
+    def long_job() -> None:
+        stopped()
+
+    ended = long_job.execute_in_process(instance=instance, raise_on_error=False)
+    context = dg.build_run_status_sensor_context(
+        sensor_name="failed_runs",
+        dagster_event=ended.get_step_failure_events()[0],
+        dagster_instance=instance,
+        dagster_run=ended.dagster_run,
+    ).for_run_failure()
+    assert sentence_of(context).startswith("it was stopped, with Concord or by a person; nothing is lost")
 
 
 def test_what_is_old_is_forgotten_and_the_books_are_not(

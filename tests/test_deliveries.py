@@ -273,7 +273,7 @@ def test_a_refused_record_is_parked_at_once_and_the_others_go_through(store: Sto
     assert carry(store, destination).parked == [], "an ordinary run never takes what is parked"
 
 
-def test_a_bad_record_is_bisected_out_of_a_batch_that_is_refused_as_a_whole(
+def test_a_bad_record_is_bisected_out_of_a_batch_that_is_refused_as_a_whole_symptom_17(
     store: Store, destination: Destination
 ) -> None:
     want(store, *(row(f"K{number:02}") for number in range(16)))

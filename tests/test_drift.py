@@ -286,20 +286,20 @@ def test_a_topic_that_no_stream_names_is_a_finding_when_its_system_signed_it(sho
         ).status_code
 
     with running(door) as served:
-        answers = [post("refunds/create", "refunds/create", secret) for _ in range(3)]
+        answers = [post("disputes/create", "disputes/create", secret) for _ in range(3)]
         answers.append(post("refunds/forged", "refunds/forged", "a stranger's"))
-        answers.append(post("refunds/replayed", "refunds/create", secret))
+        answers.append(post("disputes/replayed", "disputes/create", secret))
     record(shop.store, door.tally.close_minute())
     assert answers == [404] * 5
     looked = shop.look()
-    assert told_of(looked) == [("shopify", "topic", "refunds/create", 3)]
+    assert told_of(looked) == [("shopify", "topic", "disputes/create", 3)]
     [(subject, steward, sentence)] = shop.alerts("unknown traffic")
-    assert (subject, steward) == ("shopify/refunds/create", "team:ecommerce")
+    assert (subject, steward) == ("shopify/disputes/create", "team:ecommerce")
     assert (
-        "posted a webhook topic that no stream of the map names: refunds/create; the door refused it (3 messages"
+        "posted a webhook topic that no stream of the map names: disputes/create; the door refused it (3 messages"
         in sentence
     )
-    draft.systems["shopify"]["ignores"] = ["refunds/*"]
+    draft.systems["shopify"]["ignores"] = ["disputes/*"]
     shop.the_map = load_map(draft.write())
     assert told_of(shop.look()) == []
     assert shop.alerts("unknown traffic") == []

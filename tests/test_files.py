@@ -111,7 +111,7 @@ def test_a_file_that_still_grows_is_left_until_two_looks_find_it_the_same(
     assert said(pages) == [{"sku": "MUG"}] * 8
 
 
-def test_an_upload_over_sftp_is_taken_whole_while_it_is_polled(sftp_place: Callable[[], Place]) -> None:
+def test_an_upload_over_sftp_is_taken_whole_while_it_is_polled_symptom_47(sftp_place: Callable[[], Place]) -> None:
     place = sftp_place()
     (place.path / "in").mkdir()
     content = b"sku\n" + b"MUG\n" * 100_000

@@ -120,7 +120,7 @@ def a_slow_and_a_quick_writer(store: Store) -> Iterator[threading.Thread]:
     quick.join(5)
 
 
-def test_a_slow_writer_cannot_be_overtaken(store: Store) -> None:
+def test_a_slow_writer_cannot_be_overtaken_symptom_38(store: Store) -> None:
     with a_slow_and_a_quick_writer(store):
         assert kept(store) == []
     assert kept(store) == ["slow", "quick"]

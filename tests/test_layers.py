@@ -13,23 +13,31 @@ FILES = sorted([*ROOT.glob("pipelines/**/*.py"), *ROOT.glob("resources/**/*.py")
 # middle row: it may import what is below, and none of its neighbours.
 BELOW = [
     ["pipelines.map_schema", "pipelines.expressions", "pipelines.asset_keys"],
-    ["pipelines.spelling", "pipelines.connectors", "pipelines.map_places"],
+    ["pipelines.spelling", "pipelines.connectors", "pipelines.map_places", "pipelines.library"],
     [
+        "pipelines.neighbours",
         "pipelines.proofs",
         "pipelines.identity",
-        "pipelines.differences",
+        "pipelines.conflicts",
         "pipelines.sheet",
+        "pipelines.selling",
+        "pipelines.sums",
+        "pipelines.postal_form",
+        "pipelines.tellers",
+        "pipelines.uniqueness",
+        "pipelines.limits",
+        "pipelines.withdrawals",
         "pipelines.write_guard",
         "pipelines.reads",
     ],
-    ["pipelines.promises"],
-    ["pipelines.facts", "pipelines.iso_words"],
+    ["pipelines.promises", "pipelines.differences", "pipelines.routes"],
+    ["pipelines.facts", "pipelines.iso_words", "pipelines.form_words"],
     ["pipelines.codegen"],
 ]
 ABOVE = [
     ["pipelines.outcomes", "pipelines.pictures"],
     ["pipelines.steps"],
-    ["pipelines.jobs", "pipelines.map_asset"],
+    ["pipelines.jobs", "pipelines.map_asset", "pipelines.decisions"],
     ["pipelines.definitions"],
     ["pipelines.programs"],
     ["pipelines.commands"],
@@ -39,6 +47,7 @@ LINT_FILES = ("pipelines.map_lint", "pipelines.rules")
 LAZY = {
     "pipelines.commands": "a verb's file is loaded when the verb is called",
     "pipelines.connectors": "the map names a connector by its dotted path",
+    "resources.words": "the libraries that judge forms are large, and most syncs need none of them",
     "pipelines.warm": "the warm process imports what a run needs before it forks the first; its callers do not",
 }
 

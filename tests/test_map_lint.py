@@ -12,18 +12,30 @@ from pipelines.rules import (
     contracts,
     destinations,
     drift,
+    finds,
     flows,
     identities,
+    limits,
     names,
+    neighbours,
     owners,
     proofs,
+    routes,
+    selling,
     statuses,
+    sums,
     systems,
+    tellers,
+    turns,
+    uniques,
+    withdrawals,
 )
-from pipelines.rules.rule import RULES
+from pipelines.rules.rule import RULES, Rule
 from tests.map_draft import Draft
 
 ORDERS, SHOPIFY = "map/entities/orders.yaml: ", "map/systems/shopify.yaml: "
+CONSENTS = "map/entities/consents.yaml: "
+ADDRESSES = "map/entities/addresses.yaml: "
 
 
 @pytest.fixture
@@ -67,9 +79,9 @@ def test_a_flow_from_an_unknown_system_is_found(draft: Draft):
 
 
 def test_a_flow_to_a_role_that_no_system_has_is_found(draft: Draft):
-    draft.entities["orders"]["flows"]["orders_to_erp"]["to"] = "crm"
+    draft.entities["orders"]["flows"]["orders_to_erp"]["to"] = "oms"
     found = [finding for finding in draft.findings() if finding.rule == names.flows_name_systems.__name__]
-    assert str(found[0]).startswith(ORDERS + "flows.orders_to_erp.to: no system has the role crm")
+    assert str(found[0]).startswith(ORDERS + "flows.orders_to_erp.to: no system has the role oms")
 
 
 def test_a_flow_with_both_ends_is_found(draft: Draft):
@@ -101,7 +113,15 @@ def test_a_flow_that_carries_an_unknown_field_is_found(draft: Draft):
     draft.reads(names.flows_carry_what_is_there, ORDERS + "flows.orders_to_erp.fields: ", "did you mean total?")
 
 
+def unrouted(draft: Draft) -> None:
+    """Leave out who ships what."""
+    del draft.entities["order_lines"]["routes"]
+    for name in ("orders_to_3pl", "orders_to_supplier"):
+        del draft.entities["orders"]["flows"][name]["ships"]
+
+
 def test_a_flow_that_takes_along_what_is_no_child_is_found(draft: Draft):
+    unrouted(draft)
     draft.entities["orders"]["flows"]["orders_to_erp"]["with"] = ["fulfilment_lines"]
     draft.reads(names.flows_carry_what_is_there, ORDERS + "flows.orders_to_erp.with: ", "name one of order_lines")
 
@@ -117,6 +137,7 @@ def test_a_field_that_the_destination_does_not_take_is_found(draft: Draft):
 
 
 def test_a_reference_to_an_unknown_entity_is_found(draft: Draft):
+    unrouted(draft)
     draft.entities["order_lines"]["fields"]["sku"]["references"] = "product"
     draft.reads(
         names.parents_and_references_exist,
@@ -125,9 +146,9 @@ def test_a_reference_to_an_unknown_entity_is_found(draft: Draft):
 
 
 def test_a_model_that_reads_an_unknown_entity_is_found(draft: Draft):
-    draft.entities["sellable"]["reads"].append("returns")
+    draft.entities["sellable"]["reads"].append("vouchers")
     draft.reads(
-        names.parents_and_references_exist, "map/entities/sellable.yaml: reads: ", "add map/entities/returns.yaml"
+        names.parents_and_references_exist, "map/entities/sellable.yaml: reads: ", "add map/entities/vouchers.yaml"
     )
 
 
@@ -275,6 +296,13 @@ def test_a_field_that_two_owners_send_each_other_is_found(draft: Draft):
     )
 
 
+def test_two_owners_may_each_be_sent_what_began_with_the_other(draft: Draft):
+    flow = draft.entities["refunds"]["flows"]["refunds_to_storefront"]
+    assert draft.findings() == []
+    flow["when"] = "status = 'paid' and recorded_at is null"
+    assert {finding.rule for finding in draft.findings()} == {owners.no_field_goes_in_a_circle.__name__}
+
+
 def test_entities_that_wait_for_each_other_are_found(draft: Draft):
     draft.entities["products"]["fields"]["title"]["references"] = "fulfilments"
     draft.reads(
@@ -399,14 +427,15 @@ def test_an_entity_that_no_one_reconciles_is_found(draft: Draft):
     found = draft.reads(
         proofs.entities_are_reconciled,
         ORDERS + "reconcile: nobody proves that the systems agree on orders; add a reconciliation",
-        "until then orders_to_erp may run in `mode: shadow` only",
+        "until then orders_to_3pl, orders_to_erp, orders_to_supplier may run in `mode: shadow` only",
     )
     assert found.severity == "error"
 
 
 def test_what_makes_a_flow_provisional_is_no_error_while_it_runs_in_shadow(draft: Draft):
     del draft.entities["orders"]["reconcile"]
-    draft.entities["orders"]["flows"]["orders_to_erp"]["mode"] = "shadow"
+    for name in ("orders_to_erp", "orders_to_3pl", "orders_to_supplier"):
+        draft.entities["orders"]["flows"][name]["mode"] = "shadow"
     found = draft.reads(proofs.entities_are_reconciled, ORDERS + "reconcile: ")
     assert found.severity == "provisional"
     verdicts = {verdict.flow: verdict for verdict in lint(load_map(draft.folder)).verdicts}
@@ -468,6 +497,42 @@ def test_a_reconciliation_that_does_not_wait_for_the_promise_is_found(draft: Dra
     draft.reads(
         proofs.reconciliations_wait_for_promises, ORDERS + "reconcile.storefront_and_erp.within: ", "within: 2m or more"
     )
+
+
+PAYMENTS = "map/entities/payments.yaml: "
+
+
+def test_a_business_proof_that_nobody_wrote_is_found(draft: Draft):
+    told = draft.entities["payments"]["proofs"]
+    told["chargebacks_are_booked"] = told.pop("captured_against_invoiced")
+    draft.reads(
+        proofs.business_proofs_are_written,
+        PAYMENTS + "proofs.chargebacks_are_booked: there is no model of this name",
+        "write dbt_project/models/reconciliation/chargebacks_are_booked.sql",
+    )
+
+
+def test_a_business_proof_of_another_entity_is_found(draft: Draft):
+    moved = draft.entities["refunds"]["proofs"].pop("over_refunded")
+    draft.entities["payments"]["proofs"]["over_refunded"] = moved
+    draft.reads(
+        proofs.business_proofs_are_written,
+        PAYMENTS + "proofs.over_refunded: no step builds",
+        'tags=["reconcile_payments"]',
+    )
+
+
+def test_a_business_proof_without_a_steward_a_schedule_or_a_threshold_is_found(draft: Draft):
+    told = draft.entities["payments"]["proofs"]["captured_against_ordered"]
+    for key, value, rule, fix in (
+        ("steward", "somebody", destinations.stewards_can_be_asked, "write team:<name>"),
+        ("every", "daily", arrivals.schedules_are_cron, "is no schedule"),
+        ("alarm_above", "many", arrivals.shares_are_shares, "write 0 or 0.5%"),
+    ):
+        before = told.get(key)
+        told[key] = value
+        draft.reads(rule, PAYMENTS + f"proofs.captured_against_ordered.{key}: ", fix)
+        told[key] = before if before is not None else "0"
 
 
 # Arrivals
@@ -632,6 +697,89 @@ def test_money_without_a_currency_is_found(draft: Draft):
     )
 
 
+@pytest.mark.parametrize(
+    ("that", "says"),
+    [
+        ("shipped_at >= orders.placed", "orders has no field 'placed' (did you mean placed_at?)"),
+        (
+            "shipped_at >= products.listed_at",
+            "reads products.listed_at, and no field of fulfilments refers to products",
+        ),
+        ("shipped_at >= ordrs.placed_at", "there is no entity 'ordrs' (did you mean orders?)"),
+    ],
+)
+def test_a_rule_that_reads_what_cannot_be_reached_is_found(draft: Draft, that: str, says: str):
+    draft.entities["fulfilments"]["rules"]["shipped_after_ordered"]["that"] = that
+    place = "map/entities/fulfilments.yaml: rules.shipped_after_ordered.that: "
+    draft.reads(neighbours.rules_read_what_is_referred_to, place, says)
+
+
+def test_two_ways_to_what_a_rule_reads_are_found(draft: Draft):
+    draft.entities["fulfilments"]["fields"]["location"]["references"] = "orders"
+    found = [one for one in draft.findings() if one.rule == neighbours.rules_read_what_is_referred_to.__name__]
+    assert "location, order_number all refer to orders; leave `references` at one of them" in str(found[0])
+
+
+def test_a_rule_of_lines_that_would_reject_nothing_is_found(draft: Draft):
+    draft.entities["order_lines"]["rules"] = {"priced": {"that": "unit_price is not null", "steward": "team:finance"}}
+    draft.reads(
+        neighbours.rules_of_lines_are_warnings,
+        "map/entities/order_lines.yaml: rules.priced.severity: is reject",
+        "write severity: warn",
+    )
+
+
+def test_a_status_that_goes_back_without_a_ladder_is_found(draft: Draft):
+    draft.entities["orders"]["fields"]["status"] |= {"resolve": "latest", "may_go_back": ["cancelled"]}
+    draft.reads(statuses.only_statuses_go_back, ORDERS + "fields.status.may_go_back: ", "write resolve: furthest")
+
+
+def test_a_word_that_goes_back_and_is_no_status_is_found(draft: Draft):
+    draft.entities["orders"]["fields"]["status"]["may_go_back"] = ["canceled"]
+    draft.reads(
+        statuses.only_statuses_go_back,
+        ORDERS + "fields.status.may_go_back: 'canceled' is no status of ours (did you mean cancelled?)",
+    )
+
+
+def test_a_sum_of_what_is_no_amount_is_found(draft: Draft):
+    draft.entities["orders"]["adds_up"]["less"] = ["discount"]
+    draft.reads(
+        sums.sums_add_up_what_is_there,
+        ORDERS + "adds_up.less: orders has no field 'discount' (did you mean discount_total?)",
+    )
+
+
+def test_a_sum_of_a_field_of_another_kind_is_found(draft: Draft):
+    draft.entities["orders"]["adds_up"]["lines"]["tax_rate"] = "title"
+    draft.reads(
+        sums.sums_add_up_what_is_there,
+        ORDERS + "adds_up.lines.tax_rate: 'title' is of type text, and a rate is needed here",
+    )
+
+
+def test_a_sum_of_lines_of_another_entity_is_found(draft: Draft):
+    draft.entities["orders"]["adds_up"]["lines"]["entity"] = "fulfilment_lines"
+    found = [one for one in draft.findings() if one.place.key == "adds_up.lines.entity"]
+    assert str(found[0]) == (
+        ORDERS + "adds_up.lines.entity: 'fulfilment_lines' is no child of orders; name one of order_lines"
+    )
+
+
+def test_a_tax_on_what_is_not_added_is_found(draft: Draft):
+    draft.entities["orders"]["adds_up"]["plus"].remove("shipping_total")
+    draft.reads(
+        sums.taxed_amounts_are_added,
+        ORDERS + "adds_up.tax.rates: 'shipping_total' is not added",
+        "add it to plus, or delete its rate",
+    )
+
+
+def test_a_condition_on_lines_that_cannot_be_read_is_found(draft: Draft):
+    draft.entities["orders"]["adds_up"]["lines"]["counts"] = "not is_bundle"
+    draft.reads(contracts.expressions_can_be_read, ORDERS + "adds_up.lines.counts: ", "reads 'is_bundle'")
+
+
 def test_a_personal_field_that_is_not_marked_is_found(draft: Draft):
     draft.entities["orders"]["fields"]["phone"]["personal"] = False
     draft.reads(contracts.personal_fields_are_marked, ORDERS + "fields.phone.personal: ", "add personal: true")
@@ -781,7 +929,7 @@ def test_a_customer_inside_an_order_without_an_id_of_its_own_is_found(draft: Dra
     draft.reads(
         identities.what_is_told_aside_has_an_id_of_its_own,
         SHOPIFY + "streams.orders.says.customers.remote_id: ",
-        "the id of orders",
+        "the id of consents, orders",
     )
 
 
@@ -824,3 +972,330 @@ def test_a_list_of_writers_whom_no_stream_tells_is_found(draft: Draft):
 def test_an_ignored_topic_that_a_stream_takes_is_found(draft: Draft):
     draft.systems["shopify"]["ignores"] = ["orders/create", "app/uninstalled"]
     draft.reads(drift.ignored_traffic_is_of_no_stream, SHOPIFY + "ignores: orders/create is taken by a stream here")
+
+
+# Routes
+
+
+LINES = "map/entities/order_lines.yaml: routes.places"
+
+
+def test_a_line_that_two_places_would_ship_is_found_with_an_example(draft: Draft):
+    places = draft.entities["order_lines"]["routes"]["places"]
+    places["3PL"]["when"] = places["3PL"]["when"].replace("orders.pickup_location is null and ", "")
+    found = draft.reads(routes.lines_have_one_route, LINES + ": a line with ", "fits 3PL, STORE", "exclude each other")
+    assert "orders.total" in found.says, "whoever reads it can see which line"
+
+
+def test_a_border_that_two_conditions_share_is_found(draft: Draft):
+    draft.entities["order_lines"]["routes"]["places"] = {
+        "MAIN": {"mode": "in_house", "by": "erp", "when": "orders.total >= 500"},
+        "3PL": {"mode": "3pl", "by": "warehouse", "when": "orders.total <= 500"},
+        "STORE": {"mode": "store", "by": "erp"},
+    }
+    draft.entities["orders"]["flows"].pop("orders_to_supplier")
+    draft.systems.pop("supplier")
+    draft.reads(routes.lines_have_one_route, LINES + ": a line with orders.total 500.0 fits 3PL, MAIN")
+
+
+def test_lines_that_no_place_takes_are_found(draft: Draft):
+    draft.entities["order_lines"]["routes"]["places"]["MAIN"]["when"] = (
+        "orders.country = 'NL' and orders.total > 500 and orders.pickup_location is null and not coalesce(products.is_dropshipped, false)"
+    )
+    draft.reads(
+        routes.lines_have_one_route, LINES + ": no place takes the lines that fit none", "leave out `when` of one"
+    )
+
+
+def test_a_place_whose_shipper_is_told_nothing_is_found(draft: Draft):
+    draft.entities["order_lines"]["routes"]["places"]["SUPPLIER"]["by"] = "shopify"
+    draft.reads(routes.shippers_are_told, LINES + ".SUPPLIER.by: nobody tells shopify", "ships: SUPPLIER")
+
+
+def test_a_place_of_nobody_is_found(draft: Draft):
+    draft.entities["order_lines"]["routes"]["places"]["3PL"]["by"] = "warehouze"
+    draft.reads(routes.shippers_are_told, LINES + ".3PL.by: 'warehouze' is no system", "did you mean warehouse?")
+
+
+def test_a_flow_from_a_place_that_is_not_is_found(draft: Draft):
+    draft.entities["orders"]["flows"]["orders_to_3pl"]["ships"] = "3LP"
+    found = [one for one in draft.findings() if one.rule == routes.flows_ship_from_places_that_are.__name__]
+    assert str(found[0]).startswith(ORDERS + "flows.orders_to_3pl.ships: '3LP' is no place")
+    assert "did you mean 3PL?" in found[0].says
+
+
+def test_what_is_shown_of_a_field_that_does_not_travel_is_found(draft: Draft):
+    draft.entities["sellable"]["flows"]["sellable_to_storefront"]["shows"]["reserved"] = "0"
+    draft.reads(
+        flows.what_is_shown_is_carried,
+        "map/entities/sellable.yaml: flows.sellable_to_storefront.shows.reserved: the flow does not carry 'reserved'",
+    )
+
+
+# Records that are found by a field
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"finds_by": "tracking"}, "fulfilments have no field 'tracking'"),
+        ({"finds_by": "order_number"}, "the stream does not tell 'order_number'; spell it in `fields`"),
+        ({"originates": "true"}, "a record cannot begin in a stream that finds it elsewhere; delete `originates`"),
+    ],
+)
+def test_records_that_cannot_be_found_by_their_field_are_found(draft: Draft, change: dict[str, str], says: str):
+    draft.systems["parcelhub"]["streams"]["tracking"]["says"]["fulfilments"] |= change
+    found = [one for one in draft.findings() if one.rule == finds.what_finds_a_record_is_told.__name__]
+    assert [str(one) for one in found] == [
+        f"map/systems/parcelhub.yaml: streams.tracking.says.fulfilments.finds_by: {found[0].says}"
+    ]
+    assert found[0].says.startswith(says)
+
+
+# Time
+
+
+@pytest.mark.parametrize(
+    ("entity", "field", "advice"),
+    [
+        ("selling_prices", "ends_at", "no field 'ends_at'"),
+        ("selling_prices", "amount", "amount is no moment; give the field `type: timestamp`"),
+        ("prices", "valid_to", "give the entity a `model` that looks at the moment"),
+    ],
+)
+def test_an_entity_that_cannot_turn_by_itself_is_found(draft: Draft, entity: str, field: str, advice: str):
+    draft.entities[entity]["turns_at"] = field
+    draft.reads(turns.what_turns_by_itself_says_when, f"map/entities/{entity}.yaml: turns_at: ", advice)
+
+
+# Values that one record alone may have
+
+
+@pytest.mark.parametrize(
+    ("entity", "told", "says"),
+    [
+        ("orders", {"one": {"fields": "numbr"}}, "unique.one.fields: orders has no field numbr"),
+        ("stock", {"one": {"fields": "on_hand"}}, "unique.one: stock are no records with one key"),
+        ("orders", {"number": {"fields": "number"}}, "unique.number: 'number' is the name of a field or rule, too"),
+    ],
+)
+def test_what_cannot_be_unique_is_found(draft: Draft, entity: str, told: dict[str, object], says: str):
+    draft.entities[entity]["unique"] = told
+    draft.reads(uniques.unique_fields_are_there, f"map/entities/{entity}.yaml: {says}")
+
+
+# What records may come to together
+
+REFUNDS = "map/entities/refunds.yaml: "
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"adds": "amonut"}, "refunds has no field 'amonut'"),
+        ({"adds": "reason"}, "adds up 'reason', which is no number"),
+        ({"per": "payment"}, "refunds has no field 'payment'"),
+        ({"at_most": "payment.captured"}, "there is no entity 'payment' (did you mean payments?)"),
+        ({"at_most": "payments.kept"}, "payments has no field 'kept'"),
+        ({"at_most": "payments.status"}, "payments.status is no number"),
+    ],
+)
+def test_a_limit_that_cannot_be_added_up_is_found(draft: Draft, changes: dict[str, str], says: str):
+    draft.entities["refunds"]["limits"]["captured"] |= changes
+    draft.reads(limits.limits_can_be_added_up, REFUNDS + f"limits.captured: {says}")
+
+
+def test_a_limit_of_the_name_of_a_field_is_found(draft: Draft):
+    draft.entities["refunds"]["limits"]["amount"] = draft.entities["refunds"]["limits"].pop("captured")
+    draft.reads(limits.limits_can_be_added_up, REFUNDS + "limits.amount: 'amount' is the name of a field or rule, too")
+
+
+@pytest.mark.parametrize(
+    ("holds", "says"),
+    [
+        (["refunds_to_payment"], "refunds has no flow 'refunds_to_payment' that delivers (did you mean"),
+        ([], "holds nothing; name the flows that must not go beyond it"),
+    ],
+)
+def test_a_limit_that_holds_nothing_is_found(draft: Draft, holds: list[str], says: str):
+    draft.entities["refunds"]["limits"]["captured"]["holds"] = holds
+    draft.reads(limits.limits_hold_flows, REFUNDS + f"limits.captured.holds: {says}")
+
+
+# What a person does by hand
+
+
+@pytest.mark.parametrize(
+    ("sentence", "says"),
+    [
+        ("tell {steward} of {key}", "{steward} is filled in by nobody; write {key} for the record's number"),
+        ("concord decide orders {key} status paid", "decides about orders, and the difference is one of refunds"),
+        ("concord decide refunds {key} state owed", "refunds has no field 'state'"),
+        ("concord decide refunds {key} status due", "status can be no 'due'; write one of failed, owed"),
+    ],
+)
+def test_advice_that_nobody_can_follow_is_found(draft: Draft, sentence: str, says: str):
+    draft.entities["refunds"]["reconcile"]["shop_and_payments"]["by_hand"]["missing there"] = sentence
+    draft.reads(
+        proofs.what_is_done_by_hand_can_be_done, REFUNDS + f"reconcile.shop_and_payments.by_hand.missing there: {says}"
+    )
+
+
+# What hangs on a person
+
+
+def test_an_entity_that_hangs_on_nothing_is_found(draft: Draft):
+    draft.entities["consents"]["of"] = "customer"
+    draft.reads(
+        withdrawals.what_hangs_on_a_record_is_spelled_for_each,
+        CONSENTS + "of: there is no entity 'customer' (did you mean customers?)",
+    )
+
+
+def test_an_entity_of_another_that_does_not_say_each_of_what_is_found(draft: Draft):
+    del draft.entities["consents"]["of"]
+    draft.reads(
+        withdrawals.what_hangs_on_a_record_is_spelled_for_each, CONSENTS + "of: `of` and `each` belong together"
+    )
+
+
+def test_a_channel_that_the_entity_does_not_have_is_found(draft: Draft):
+    each = draft.systems["tryton_crm"]["streams"]["subscriptions"]["says"]["consents"]["each"]
+    each["post"] = each.pop("sms")
+    draft.reads(
+        withdrawals.what_hangs_on_a_record_is_spelled_for_each,
+        "map/systems/tryton_crm.yaml: streams.subscriptions.says.consents.each: spells each of post; consents have email, sms",
+    )
+
+
+def test_a_lift_without_a_withdrawal_is_found(draft: Draft):
+    draft.entities["consents"]["fields"]["crm_status"]["lifted_by"] = "level = 'confirmed'"
+    draft.reads(
+        withdrawals.only_withdrawals_are_lifted,
+        CONSENTS + "fields.crm_status.lifted_by: 'crm_status' knows no withdrawal that could be lifted",
+    )
+
+
+def test_a_field_that_follows_no_status_is_found(draft: Draft):
+    draft.entities["consents"]["fields"]["since"]["follows"] = "channel"
+    draft.reads(
+        withdrawals.only_withdrawals_are_lifted,
+        CONSENTS + "fields.since.follows: 'channel' is no status that a withdrawal wins",
+    )
+
+
+# What is sold at which price
+
+
+@pytest.mark.parametrize(
+    ("key", "told", "rule", "says"),
+    [
+        ("lines", "order_line", selling.what_is_sold_is_there, "'order_line' are no lines of anything (did you mean order_lines?)"),
+        ("buyer", {"entity": "stock", "number": "customer"}, selling.what_is_sold_is_there,
+         "of 'stock' nobody knows by which number a channel knows them; name one that is matched: customers"),
+        ("at", "placed", selling.what_is_sold_is_there, "orders has no field 'placed' (did you mean placed_at?)"),
+        ("lists.group", {}, selling.lists_are_named_or_found, "write `list` or `has`"),
+        ("lists.group", {"has": {"acount": "orders.customer"}}, selling.lists_are_named_or_found,
+         "prices has no field 'acount' (did you mean account?)"),
+        ("lists.group", {"list": "customers.group"}, selling.lists_are_named_or_found, "customers has no field 'group'"),
+        ("lists.group", {"list": "price_group"}, selling.lists_are_named_or_found,
+         "`price_group` reads 'price_group', which is not there; use customers.<field>, market, orders.<field>"),
+        ("lists.group", {"list": "'VIP'"}, selling.lists_are_named_or_found,
+         "is everybody's list, so that channel, everybody, market, tag would be asked for what it lacks alone; put it last"),
+        ("lists.everybody", {"list": "orders.channel"}, selling.lists_are_named_or_found, "some buyers have no list"),
+        ("markets.US", {"countries": "USA", "currency": "USD"}, selling.a_country_has_one_market, "'USA' is no ISO 3166 country"),
+        ("markets.US", {"countries": "US", "currency": "US$"}, selling.a_country_has_one_market, "'US$' is no ISO 4217 currency"),
+        ("markets.WEST", {"countries": ["CA", "US"], "currency": "USD"}, selling.a_country_has_one_market,
+         "US in USD is a country of US, too, and nobody knows which list counts; take it out of one of them"),
+    ],
+)  # fmt: skip
+def test_a_rule_by_which_a_buyer_has_a_list_names_what_is_there(
+    draft: Draft, key: str, told: object, rule: Rule, says: str
+):
+    place = draft.entities["prices"]["sold_by"]
+    *parents, last = key.split(".")
+    for parent in parents:
+        place = place[parent]
+    place[last] = told
+    draft.reads(rule, f"map/entities/prices.yaml: sold_by.{key}", says)
+
+
+def test_markets_that_no_rule_asks_for_are_found(draft: Draft):
+    del draft.entities["prices"]["sold_by"]["lists"]["market"]
+    draft.reads(
+        selling.a_country_has_one_market, "map/entities/prices.yaml: sold_by.markets: no rule asks for a market"
+    )
+
+
+def test_a_price_that_lacks_what_a_sale_is_held_against_is_found(draft: Draft):
+    sold = draft.entities["prices"].pop("sold_by")
+    draft.entities["payments"]["sold_by"] = sold
+    found = [str(finding) for finding in draft.findings() if finding.rule == "what_is_sold_is_there"]
+    lacks = "lacks from_quantity, includes_tax, price_list, sku, valid_from, valid_to; add these fields"
+    assert found == [f"map/entities/payments.yaml: sold_by: a price of payments {lacks}"]
+
+
+def test_what_counts_of_a_sum_is_told_by_its_lines(draft: Draft):
+    draft.entities["orders"]["adds_up"]["lines"]["counts"] = "not is_parcel"
+    draft.reads(
+        contracts.expressions_can_be_read,
+        ORDERS + "adds_up.lines.counts: `not is_parcel` reads 'is_parcel', which is not there",
+    )
+
+
+# Rows that several tell
+
+
+def test_who_comes_first_without_owning_a_row_is_found(draft: Draft):
+    draft.entities["addresses"]["exists"]["first"] = {"crm": "kind = 'billing'"}
+    draft.reads(
+        tellers.who_comes_first_owns_the_rows,
+        ADDRESSES + "exists.first.crm: 'crm' owns no rows of addresses",
+        "name one of erp, storefront",
+    )
+
+
+def test_a_condition_on_what_the_parent_lacks_is_found(draft: Draft):
+    draft.entities["addresses"]["exists"]["first"] = {"erp": "customers.tax_id is not null"}
+    draft.reads(
+        tellers.who_comes_first_owns_the_rows,
+        ADDRESSES + "exists.first.erp: customers has no field 'tax_id'",
+    )
+
+
+def test_rows_that_come_back_as_if_they_were_news_are_found(draft: Draft):
+    del draft.systems["tryton"]["streams"]["parties"]["says"]["addresses"]["echo"]
+    draft.reads(
+        tellers.what_is_repeated_can_be_told_apart,
+        ADDRESSES + "exists.owner: shopify, tryton are sent addresses and tell them again",
+        "spell `echo`, which rows we wrote there, for one of them",
+    )
+
+
+def test_an_echo_of_a_whole_record_is_found(draft: Draft):
+    draft.systems["tryton_crm"]["streams"]["contacts"]["says"]["customers"]["echo"] = "true"
+    draft.reads(
+        tellers.some_rows_alone_are_rows_of_a_list,
+        "map/systems/tryton_crm.yaml: streams.contacts.says.customers: `only` and `echo` are said of the rows of a list",
+        "add `unfold`, or leave them out",
+    )
+
+
+def test_rows_with_owners_of_their_own_that_nobody_compares_are_found(draft: Draft):
+    told = draft.entities["customers"]["reconcile"]
+    for name in ("addresses_in_the_erp", "addresses_in_the_shop", "addresses_in_the_crm"):
+        del told[name]
+    draft.reads(
+        proofs.entities_are_reconciled,
+        "map/entities/customers.yaml: reconcile: nobody proves that the systems agree on addresses",
+        "add a reconciliation with each: addresses",
+    )
+
+
+def test_a_comparison_of_rows_with_somebody_elses_is_found(draft: Draft):
+    draft.entities["customers"]["reconcile"]["addresses_in_the_erp"]["between"] = ["erp", "us"]
+    draft.reads(
+        proofs.reconciliations_compare_what_is_there,
+        "map/entities/customers.yaml: reconcile.addresses_in_the_erp.each: compares our rows of a child",
+        "write between: [us, <system or role>] and name one of addresses",
+    )

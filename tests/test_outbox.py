@@ -302,7 +302,7 @@ def test_an_answered_ask_is_not_asked_again_when_everything_is_read_again(store:
     ]
 
 
-def test_the_fourth_restore_in_a_day_is_a_persons_case(store: Store) -> None:
+def test_the_fourth_restore_in_a_day_is_a_persons_case_symptom_21(store: Store) -> None:
     want(store, row("A"))
     for cause in range(2, 5):
         apply(store, "A")

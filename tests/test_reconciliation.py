@@ -22,7 +22,7 @@ from tests.wanting import select
 Steps = Generator[None]
 
 
-def law_every_kind_of_difference_is_found_and_nothing_else(market: Market, n: int) -> Steps:
+def law_every_kind_of_difference_is_found_and_nothing_else_symptom_36(market: Market, n: int) -> Steps:
     same = range(n, n + 20)
     lacking, strange, dearer, foreign, twice = (range(n + k, n + k + 3) for k in (20, 30, 40, 50, 60))
     market.has("shopify", "orders_read", *map(shop_order, [*same, *lacking, *dearer, *foreign, *twice]))
@@ -135,10 +135,10 @@ def law_the_storefront_must_show_what_may_still_be_sold(market: Market, n: int) 
               for sku in (right, wrong, lacking)]  # fmt: skip
     market.has("tryton", "products", *map(product, (right, wrong, lacking)))
     market.has("tryton", "stock", *counts)
-    shown = {right: 7, wrong: 9, unknown: 3}
+    shown = {right: 6, wrong: 9, unknown: 3}  # the channel's buffer is one
     market.has("shopify", "inventory", *(level(sku, number) for sku, number in shown.items()))
     yield
-    found = {missing(lacking), missing(unknown, "here"), (wrong, "differs", "sellable", "7", "9")}
+    found = {missing(lacking), missing(unknown, "here"), (wrong, "differs", "sellable", "6", "9")}
     assert market.differences("sellable", n) == found
     repairs = {row["key"]: (row["steward"], row["repair"]) for row in market.found("sellable", n)}
     assert repairs[wrong] == ("team:ecommerce", f"concord repair sellable_to_storefront {wrong}")

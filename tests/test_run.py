@@ -25,12 +25,17 @@ from resources.store import engine_for
 from resources.tryton import Tryton
 from tests.fixtures_postgres import free_port
 
-PORTS = ("POSTGRES", "DOOR", "DAGSTER", "CODE", "SHOPIFY", "TRYTON", "SFTP")
+PORTS = ("POSTGRES", "DOOR", "DAGSTER", "CODE", "SHOPIFY", "STRIPE", "CRM", "TRYTON", "SFTP")
 SETTINGS = {  # of systems that nobody runs
-    **dict.fromkeys(("SHOPIFY_URL", "TRYTON_URL"), "http://127.0.0.1:9/"),
-    **{f"{name}_SFTP_URL": "sftp://nobody@127.0.0.1:9/" for name in ("WAREHOUSE", "WHOLESALE")},
+    **dict.fromkeys(("SHOPIFY_URL", "STRIPE_URL", "TRYTON_URL", "CRM_URL"), "http://127.0.0.1:9/"),
+    **{
+        f"{name}_SFTP_URL": "sftp://nobody@127.0.0.1:9/" for name in ("PARCELHUB", "SUPPLIER", "WAREHOUSE", "WHOLESALE")
+    },
     **dict.fromkeys(("SHOPIFY_SHOP", "SHOPIFY_TOKEN", "SHOPIFY_WEBHOOK_SECRETS", "TRYTON_DATABASE"), "x"),
+    **dict.fromkeys(("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRETS"), "x"),
     **dict.fromkeys(("TRYTON_USER", "TRYTON_PASSWORD", "WAREHOUSE_SFTP_PASSWORD", "WHOLESALE_SFTP_PASSWORD"), "x"),
+    **dict.fromkeys(("CRM_DATABASE", "CRM_USER", "CRM_PASSWORD"), "x"),
+    **dict.fromkeys(("PARCELHUB_SFTP_PASSWORD", "SUPPLIER_SFTP_PASSWORD"), "x"),
 }
 COMMAND = str(Path(sys.executable).with_name("concord"))
 FIRST_ORDER = 420.0  # seconds; about 25 on an idle machine of two cores, but tests may share theirs
@@ -48,7 +53,7 @@ class Concord:
             **{name: value for name, value in os.environ.items() if not name.startswith(("CONCORD_", "DAGSTER_"))},
             **{f"CONCORD_{name}_PORT": str(port) for name, port in self.ports.items()},
             "CONCORD_STATE": str(self.state),
-            "CONCORD_TEST_CACHE": str(sandbox.template().parent),
+            "CONCORD_TEST_CACHE": str(sandbox.template(sandbox.ERP).parent),
             "CONCORD_TRYTON_VENV": str(sandbox.environment_folder()),
         }
 
@@ -179,6 +184,8 @@ def test_orders_reach_the_erp_and_whatever_is_killed_comes_back(concord: Concord
     assert applied
     assert {states[reference] for reference in applied} <= {"confirmed", "processing", "done", "cancelled"}
 
+    concord.wait_for(r"orders_to_3pl: received \d+, applied [1-9]", 180)  # as files over SFTP
+
     # one that is killed comes back
     health = f"http://127.0.0.1:{concord.ports['DOOR']}/healthz"
     door = concord.pid_of("-m", "pipelines.webhooks")
@@ -247,7 +254,11 @@ def test_a_port_in_use_is_named_with_who_listens_and_the_variable_that_sets_anot
 
 
 def test_what_is_missing_or_makes_no_sense_is_named_with_its_variable(concord: Concord):
-    bare = {name: value for name, value in concord.environment.items() if not name.startswith(("SHOPIFY_", "TRYTON_"))}
+    bare = {
+        name: value
+        for name, value in concord.environment.items()
+        if not name.startswith(("SHOPIFY_", "STRIPE_", "TRYTON_"))
+    }
     concord.environment = bare
     said = refusal(concord, "--no-sandbox")
     assert "SHOPIFY_SHOP, SHOPIFY_TOKEN, SHOPIFY_WEBHOOK_SECRETS (map/systems/shopify.yaml)" in said

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -302,7 +303,7 @@ def test_what_the_shop_posts_is_accepted_by_shopifys_own_package_and_by_us(shopi
     assert len(set(events)) == 3  # one event may have several topics
 
 
-def test_a_webhook_that_is_not_taken_comes_again_even_after_a_kill(shopify_mock: ShopifyMock) -> None:
+def test_a_webhook_that_is_not_taken_comes_again_even_after_a_kill_symptom_12(shopify_mock: ShopifyMock) -> None:
     order = shopify_mock.place(("MUG-BLU", 1))  # nobody listens
     time.sleep(0.3)
     before = shopify_mock.stock("MUG-BLU")
@@ -346,7 +347,7 @@ def test_a_poll_brings_each_order_with_all_its_lines_and_the_same_id_as_the_webh
     assert read["lineItems"]["nodes"][0]["taxLines"][0]["rate"] == "0.19"
 
 
-def test_a_poll_loses_nothing_at_equal_times_nor_when_orders_change_while_it_pages(
+def test_a_poll_loses_nothing_at_equal_times_nor_when_orders_change_while_it_pages_symptom_34(
     shopify_mock: ShopifyMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("resources.shopify.PAGE", 3)
@@ -399,8 +400,10 @@ def test_a_probe_says_no_when_nothing_changed_and_yes_when_something_did(shopify
         return not any(connector.has_changed(stream, cursors[stream]) for stream in STREAMS)
 
     wait_for(is_quiet)
-    shopify_mock.place(("TEE-WHT-L", 1))
-    assert all(connector.has_changed(stream, cursors[stream]) for stream in STREAMS)
+    customer = {"id": 7_300_000_000_001, "first_name": "Ada", "last_name": "Moreau", "email": "ada@example.com"}
+    shopify_mock.refund(shopify_mock.place(("TEE-WHT-L", 1), customer=customer)["id"], "1.00")
+    nothing_came_back = STREAMS.keys() - {"returns_read"}
+    assert all(connector.has_changed(stream, cursors[stream]) for stream in nothing_came_back)
 
 
 def test_a_cursor_stays_small(shopify_mock: ShopifyMock) -> None:
@@ -449,7 +452,7 @@ def test_levels_are_told_of_the_location_that_is_written(shopify_mock: ShopifyMo
 # --- when Shopify is not well
 
 
-def test_a_throttled_question_waits_for_the_bucket_and_is_answered(shopify_mock: ShopifyMock) -> None:
+def test_a_throttled_question_waits_for_the_bucket_and_is_answered_symptom_42(shopify_mock: ShopifyMock) -> None:
     shopify_mock.fail("throttle")
     started = time.monotonic()
     assert list(shopify_mock.connector().snapshot("variants"))[-1].is_last
@@ -547,7 +550,7 @@ def test_bad_records_are_refused_with_a_sentence_each_and_the_others_go_through(
     assert shopify_mock.stock("BEL-LEA-90")["available"] == 4
 
 
-def test_a_sale_between_reading_and_writing_is_not_written_over(
+def test_a_sale_between_reading_and_writing_is_not_written_over_symptom_20(
     shopify_mock: ShopifyMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shopify_mock.set_stock("BOW-SET", 20)
@@ -652,6 +655,23 @@ def test_the_same_parcel_twice_is_one_fulfilment(shopify_mock: ShopifyMock) -> N
     assert [outcome.result for outcome in outcomes] == [Result.APPLIED] * 2
     assert outcomes[0].remote_id == outcomes[1].remote_id
     assert len(shopify_mock.order(order["id"])["fulfillments"]) == 1
+
+
+def test_how_far_a_parcel_has_come_is_told_once_a_step(shopify_mock: ShopifyMock) -> None:
+    order = shopify_mock.place(("JEA-SLM-34", 1))
+    connector = shopify_mock.connector()
+    seen = []
+    for status in ("dispatched", "in_transit", "in_transit", "delivered"):
+        wish = parcel(order, "T33", ("JEA-SLM-34", 1))
+        wish = replace(wish, payload={**wish.payload, "status": status})
+        assert only(connector.deliver([wish])).result is Result.APPLIED
+        assert only(connector.find([wish])).result is Result.APPLIED
+        (told,) = shopify_mock.order(order["id"])["fulfillments"]
+        seen.append((told["shipment_status"], told["updated_at"]))
+    assert [status for status, _ in seen] == [None, "in_transit", "in_transit", "delivered"]
+    assert seen[1] == seen[2], "the same word again writes nothing"
+    asked = replace(wish, payload={**wish.payload, "status": "returned"})
+    assert only(connector.find([asked])).result is Result.RETRY
 
 
 def test_a_corrected_tracking_number_corrects_the_fulfilment_that_is_there(shopify_mock: ShopifyMock) -> None:

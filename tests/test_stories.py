@@ -7,11 +7,32 @@ from pathlib import Path
 
 import pytest
 
-from tests import story
+from tests import (
+    story,
+    story_addresses,
+    story_looks,
+    story_money,
+    story_parcels,
+    story_payouts,
+    story_people,
+    story_prices,
+    story_returns,
+    story_stock,
+    story_sums,
+)
 from tests.destination import running_destination
-from tests.fixtures_world import World
-from tests.lockstep import play
+from tests.fixtures_world import NOON, World
+from tests.lockstep import Law, play
 
+for words in (
+    story_addresses, story_looks, story_money, story_parcels, story_payouts, story_people, story_prices, story_returns, story_stock,
+    story_sums,
+):  # fmt: skip
+    story.KINDS.update(words.KINDS)
+SETTLED = (
+    "products", "orders", "payments", "balance_transactions", "payouts", "refunds", "returns", "fulfilments", "receipts", "stock", "sellable", "prices",
+    "selling_prices", "customers", "consents",
+)  # fmt: skip
 STORIES = {path.stem: path for path in sorted((Path(__file__).parent / "stories").glob("*.yaml"))}
 
 
@@ -19,9 +40,13 @@ STORIES = {path.stem: path for path in sorted((Path(__file__).parent / "stories"
 def died(world: World) -> Iterator[dict[str, BaseException]]:
     """What each story that failed died of."""
     with ExitStack() as stack:
-        servers = {name: stack.enter_context(running_destination()) for name in ("tryton", "shopify")}
+        servers = {
+            name: stack.enter_context(running_destination())
+            for name in ("tryton", "tryton_crm", "shopify", "stripe", "warehouse", "supplier")
+        }
         told = {name: story.read(path) for name, path in STORIES.items()}
-        yield play(world, {name: partial(story.play, one, destinations=servers) for name, one in told.items()})
+        laws: dict[str, Law] = {name: partial(story.play, one, destinations=servers) for name, one in told.items()}
+        yield play(world, laws, *SETTLED, first_day=NOON)
 
 
 @pytest.mark.parametrize("name", STORIES)

@@ -218,7 +218,7 @@ def test_what_cannot_be_a_sale_is_refused_with_its_reason_and_leaves_nothing_beh
     assert not sales_of(tryton, payload["order_number"])
 
 
-def test_guests_with_one_email_are_one_party_with_an_address_each(tryton: RunningTryton) -> None:
+def test_guests_with_one_email_are_one_party_with_an_address_each_symptom_44(tryton: RunningTryton) -> None:
     first, second = (
         order(email="Guest.One@example.com"),
         order(email="guest.one@EXAMPLE.com", street="Bäckergasse 3", city="Augsburg"),
@@ -406,7 +406,7 @@ def test_find_tells_an_order_that_arrived_from_one_that_did_not_or_differs(tryto
     assert found[0].remote_id == str(sale_of(tryton.rpc, there["order_number"])["id"])
 
 
-def test_two_couriers_with_the_same_orders_and_one_new_customer_leave_one_sale_and_one_party(
+def test_two_couriers_with_the_same_orders_and_one_new_customer_leave_one_sale_and_one_party_symptom_7(
     tryton: RunningTryton,
 ) -> None:
     orders = [order(email="both@example.com") for _ in range(3)]
@@ -633,7 +633,53 @@ def test_a_snapshot_holds_everything_and_says_so_on_its_last_page(
     assert len(payloads(iter(pages))) == tryton.rpc.call("sale.sale.search_count", [])
 
 
+def test_a_server_that_cuts_pages_without_a_word_hides_nothing_symptom_43(
+    tryton: RunningTryton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tryton.connector.deliver([delivery(order()) for _ in range(5)])
+    ask = tryton.connector.records.rpc.call
+
+    def cut(method: str, *parameters: Any, **context: Any) -> Any:
+        """The question as a server would take it that never answers more than three sales."""
+        if method in ("sale.sale.search", "sale.sale.search_read"):
+            domain, offset, limit, *others = parameters
+            parameters = domain, offset, min(limit, 3), *others
+        return ask(method, *parameters, **context)
+
+    monkeypatch.setattr(tryton.connector.records.rpc, "call", cut)
+    there = tryton.rpc.call("sale.sale.search_count", [])
+    pages = list(tryton.connector.snapshot("sales"))
+    assert [page.is_last for page in pages] == [False] * (len(pages) - 1) + [True]
+    assert len(payloads(iter(pages))) == there
+    told, _ = poll(tryton.connector, "sales", None)
+    assert len(told) == there
+
+
 def test_products_by_the_hundred_are_added_at_once(tryton: RunningTryton) -> None:
     made = add_products(tryton.rpc, ((f"BULK-{n:05}", f"Bulk product {n}", "1.00") for n in range(200)))
     assert len(made) == 200
     assert tryton.connector.records.products(["BULK-00199"])
+
+
+def test_what_a_customer_asked_for_beside_goods_stands_in_the_sale_and_on_its_line(tryton: RunningTryton) -> None:
+    def asked(ships_from: str) -> dict[str, Any]:
+        lines = [line("1", MUG, "1", "16.50", properties="Stickerei: A. G.", ships_from=ships_from)]
+        beside = {
+            "channel": "amazon",
+            "marketplace_number": "305-1",
+            "attributes": "gift_wrap: yes",
+            "note": "Ring twice",
+        }
+        return order(order_number=name, lines=lines, **beside)
+
+    def held() -> tuple[str, list[str]]:
+        sale = sale_of(tryton.rpc, name, "comment", "lines.note")
+        return sale["comment"], [one["note"] for one in sale["lines."]]
+
+    name, comment = f"T-{next(numbers)}", "Channel: amazon\nMarketplace order: 305-1\ngift_wrap: yes\nRing twice"
+    assert apply(tryton.connector, asked("3PL")).result is Result.APPLIED
+    assert held() == (comment, ["Ships from 3PL\nStickerei: A. G."])
+    (found,) = tryton.connector.find([delivery(asked("MAIN"))])
+    assert found.result is Result.RETRY, "it is shipped from elsewhere now"
+    assert apply(tryton.connector, asked("MAIN")).result is Result.APPLIED
+    assert held() == (comment, ["Ships from MAIN\nStickerei: A. G."])

@@ -180,7 +180,7 @@ def test_the_same_body_without_a_version_is_another_message(door: Running, store
     assert len(inbox(store)) == 2
 
 
-def test_identical_posts_at_the_same_instant_are_one_row_and_one_is_told_that_it_is_new(
+def test_identical_posts_at_the_same_instant_are_one_row_and_one_is_told_that_it_is_new_symptom_8(
     door: Running, store: Store
 ) -> None:
     with ThreadPoolExecutor(20) as senders:
@@ -405,7 +405,7 @@ def test_a_connection_serves_again_after_a_refusal(door: Running) -> None:
 # Commit before the answer
 
 
-def test_nothing_is_answered_before_the_commit(door: Running, store: Store) -> None:
+def test_nothing_is_answered_before_the_commit_symptom_13(door: Running, store: Store) -> None:
     with inbox_held(store):
         answer = in_background(door.post, ORDER)
         time.sleep(0.4)
@@ -640,6 +640,8 @@ def test_the_door_takes_what_a_storefront_of_the_map_posts(store: Store) -> None
         "SHOPIFY_SHOP": "a-shop.myshopify.com",
         "SHOPIFY_TOKEN": "none",
         "SHOPIFY_WEBHOOK_SECRETS": secret,
+        "STRIPE_API_KEY": "none",
+        "STRIPE_WEBHOOK_SECRETS": "of nobody",
         "CONCORD_DATABASE_URL": store.url,
         "CONCORD_DOOR_PORT": str(port),
     }

@@ -69,6 +69,7 @@ def a_map(*, limits: dict[str, Any] | None = None, **flow: Any) -> IntegrationMa
                     "steward": "team:it",
                     "connector": "tests.destination.HttpDestination",
                     "limits": limits or {},
+                    "takes": {"orders": ["status"]},
                 }
             },
             "entities": {

@@ -2,14 +2,14 @@
    Two halves, each with a plain condition on a key, so that most of a long history is not even read. #}
 {% macro told_of(stg, links, key) -%}
     (
-        select stg.*, links.by_whom
+        select stg.*, links.by_whom, stg.{{ key }} as told_as
         from {{ stg }} as stg
         left join {{ links }} as links using (system, remote_id)
         where stg.{{ key }} in (select {{ key }} from temp.keys_in_turn) and links.key is null
 
         union all by name
 
-        select stg.* replace (links.key as {{ key }}), links.by_whom
+        select stg.* replace (links.key as {{ key }}), links.by_whom, if(links.by_whom = 'courier', links.key, stg.{{ key }}) as told_as
         from {{ stg }} as stg
         join {{ links }} as links using (system, remote_id)
         where links.key in (select {{ key }} from temp.keys_in_turn)

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.map_lint import Report, lint
+from pipelines.library import LIBRARY, load_library
+from pipelines.map_lint import Report, lint, lint_library
 from pipelines.map_schema import MAP_DIR, IntegrationMap, load_map, spelled
 from pipelines.screen import console_for_tables
 
@@ -23,18 +24,18 @@ COLOURS = {"error": "red", "provisional": "yellow", "hint": "cyan"}
     "--map", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=MAP_DIR, show_default=True
 )
 def command(as_json: bool, folder: Path) -> None:
-    """Lint the map. Ends with 1 when it has errors."""
-    told = load_map(folder)
-    report = lint(told)
+    """Lint the map and its library. Ends with 1 when it has errors."""
+    told, library = load_map(folder), load_library(folder)
+    report = lint(told).with_findings(lint_library(told, library))
     if as_json:
-        click.echo(as_text(told, report))
+        click.echo(as_text(told, report, [*library]))
     else:
-        show(told, report)
+        show(told, report, [*library])
     sys.exit(1 if report.has_errors else 0)
 
 
-def as_text(told: IntegrationMap, report: Report) -> str:
-    """Findings and verdicts as JSON."""
+def as_text(told: IntegrationMap, report: Report, library: list[str]) -> str:
+    """Findings, verdicts and the names of ready-made systems as JSON."""
     return json.dumps(
         {
             "findings": [
@@ -43,14 +44,15 @@ def as_text(told: IntegrationMap, report: Report) -> str:
                 for one in report.findings
             ],
             "flows": [asdict(verdict) | {"is_firm": verdict.is_firm} for verdict in report.verdicts],
+            "library": library,
         },
         indent=2,
         ensure_ascii=False,
     )  # fmt: skip
 
 
-def show(told: IntegrationMap, report: Report) -> None:
-    """Findings, one line each, and the table of verdicts."""
+def show(told: IntegrationMap, report: Report, library: list[str]) -> None:
+    """Findings, one line each, the table of verdicts, and what is ready-made beside the map."""
     console = Console(soft_wrap=True)
     for one in report.findings:
         console.print(f"[{COLOURS[one.severity]}]{one.severity}[/] {escape(str(one))}", highlight=False)
@@ -73,3 +75,8 @@ def show(told: IntegrationMap, report: Report) -> None:
         f"{count['error']} errors, {count['provisional']} provisional, {count['hint']} hints",
         highlight=False,
     )
+    if library:
+        console.print(
+            f"ready-made and not live: {', '.join(library)}; move a file from map/{LIBRARY} to map/systems to use it",
+            highlight=False,
+        )

@@ -17,7 +17,7 @@ from resources.store import Store
 def command(system: str) -> None:
     """Deliver what is due to SYSTEM. Ends with 1 when something was parked or the system could not be reached."""
     the_map, store = load_map(), Store(url=settings.database_url())
-    takers = sorted({d.system for _, flow in the_map.flows.values() if flow.to for d in the_map.destinations(flow)})
+    takers = sorted({to.system for entity, flow in the_map.flows.values() for to in the_map.destinations(entity, flow)})
     if system not in takers:
         raise click.UsageError(f"nothing is delivered to {system!r}; the map delivers to {', '.join(takers)}")
     connector = connector_for(the_map.systems[system])

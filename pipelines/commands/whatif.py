@@ -15,9 +15,10 @@ from rich.table import Table
 from pipelines import codegen
 from pipelines.checks import Checks, read_dbt_tests
 from pipelines.drift_checks import DriftChecks
+from pipelines.library import LIBRARY, load_library, with_systems
 from pipelines.map_lint import lint
 from pipelines.map_places import perhaps, root_of
-from pipelines.map_schema import IntegrationMap, load_map
+from pipelines.map_schema import IntegrationMap, System, load_map
 from pipelines.replacement import FieldTouched, Replacement, pair, replaced, touched
 from pipelines.screen import console_for_tables
 from resources import settings
@@ -48,9 +49,9 @@ class Around:
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(names: str, as_json: bool) -> None:
     """Tell what the replacement of a system touches, and what NEW must still say. Changes nothing."""
-    told = load_map()
-    found = touched(told, *pair(names))
-    around = look_around(told, found)
+    told, library = load_map(), load_library()
+    found = touched(told, *pair(names), library)
+    around = look_around(told, found, library)
     if as_json:
         click.echo(json.dumps(asdict(found) | asdict(around), indent=2, ensure_ascii=False))
     else:
@@ -60,9 +61,10 @@ def command(names: str, as_json: bool) -> None:
 # -- beside the map ------------------------------------------------------------------------------------------------------
 
 
-def look_around(told: IntegrationMap, found: Replacement) -> Around:
+def look_around(told: IntegrationMap, found: Replacement, library: dict[str, System]) -> Around:
     """Everything that names the system or rests on it, and is not the map."""
-    after = replaced(told, found.system, found.new)
+    ready = [library[found.new]] if found.new_is_ready_made else []
+    after = replaced(with_systems(told, ready), found.system, found.new)
     name = re.compile(rf"\b{found.system}\b", re.IGNORECASE)
     literal = re.compile(rf"[\"']{found.system}[\"']")
     before = {str(finding) for finding in lint(told).findings}
@@ -162,6 +164,8 @@ def show(told: IntegrationMap, found: Replacement, around: Around) -> None:
     """Everything as tables, and the steps in which it is done."""
     console = console_for_tables(PAGE)
     known = f"the map knows it as {found.new_role}" if found.new_is_known else "the map does not know it yet"
+    if found.new_is_ready_made:
+        known = f"it stands ready-made in map/{LIBRARY}, as {found.new_role}"
     console.print(
         f"[bold]{found.system}[/] ({found.role}, {escape(found.steward)}) replaced by [bold]{found.new}[/]: {known}"
         f"{escape(perhaps(found.new, told.systems)) if not found.new_is_known else ''}. Nothing is changed.",
@@ -301,6 +305,11 @@ def steps(found: Replacement, around: Around) -> list[str]:
 def _about_its_file(found: Replacement, file: str) -> list[str]:
     """What the new system must be, before it tells or takes anything."""
     old, new, role = found.system, found.new, found.role
+    if found.new_is_ready_made:
+        move = f"git mv pipelines/map/{LIBRARY}/{new}.yaml {file}"
+        return [
+            f"{move}, set its steward and the environment variables that its settings name, with a line for each in .env.example."
+        ]
     if found.new_is_known:
         differs = (
             f"{new} is {found.new_role}, and the map speaks of {old} as {role}: write role: {role} in {file}, or {new} "

@@ -7,6 +7,7 @@ from pipelines.map_places import (
     at_entity,
     at_flow,
     at_system,
+    every_business_proof,
     every_flow,
     every_reconciliation,
     every_saying,
@@ -54,6 +55,9 @@ def schedules_are_cron(told: IntegrationMap) -> Found:
     for entity, name, reconciliation in every_reconciliation(told):
         if not is_cron(reconciliation.every):
             yield Problem(at_entity(told, entity, f"reconcile.{name}.every"), no_cron(reconciliation.every))
+    for entity, name, proof in every_business_proof(told):
+        if not is_cron(proof.every):
+            yield Problem(at_entity(told, entity, f"proofs.{name}.every"), no_cron(proof.every))
 
 
 @provisional
@@ -66,7 +70,8 @@ def webhooks_are_caught_up(told: IntegrationMap) -> Found:
             entity
             for other in system.streams.values()
             if other.arrives.poll or crons_of(other.arrives)
-            for entity in other.says
+            for entity, says in other.says.items()
+            if not says.only or (entity in stream.says and says.only == stream.says[entity].only)
         }
         for entity in sorted(set(stream.says) - asked):
             yield Problem(
@@ -83,9 +88,10 @@ def catch_ups_tell_as_much(told: IntegrationMap) -> Found:
         if not stream.arrives.webhook:
             continue
         asked = [
-            other.says[entity.entity].fields
+            part.fields
             for other in system.streams.values()
             if entity.entity in other.says and (other.arrives.poll or other.arrives.catch_up)
+            for part in other.says[entity.entity].parts()
         ]
         missing = [field for field in says.fields if asked and not any(field in fields for fields in asked)]
         if missing:
@@ -198,4 +204,10 @@ def shares_are_shares(told: IntegrationMap) -> Found:
             yield Problem(
                 at_entity(told, entity, f"reconcile.{name}.alarm_above"),
                 f"{reconciliation.alarm_above!r} is neither a number nor a percentage; write 0 or 0.5%",
+            )
+    for entity, name, proof in every_business_proof(told):
+        if not re.fullmatch(r"\d+(\.\d+)?%?", proof.alarm_above):
+            yield Problem(
+                at_entity(told, entity, f"proofs.{name}.alarm_above"),
+                f"{proof.alarm_above!r} is neither a number nor a percentage; write 0 or 0.5%",
             )

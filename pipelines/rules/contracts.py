@@ -14,10 +14,10 @@ from pipelines.map_places import (
     joined,
     perhaps,
 )
-from pipelines.map_schema import Entity, IntegrationMap, Stream, System
+from pipelines.map_schema import Entity, IntegrationMap, Part, Stream, System
 from pipelines.rules.rule import Found, Problem, error, hint
 
-RECORD_NAMES = {"origin_system", "deleted_at"}  # what every settled record has beside its fields
+RECORD_NAMES = {"origin_system", "deleted_at", "known_as"}  # what every settled record has beside its fields
 SPELLING_NAMES = {"payload", "remote_id", "file_name", "row_number", "received_at"}
 
 
@@ -92,14 +92,20 @@ def _of_stream(told: IntegrationMap, system: System, name: str, stream: Stream) 
         place = f"{key}.says.{entity}"
         names = row | ({"item"} if says.unfold else set())
         yield at_system(told, system, f"{place}.unfold", entity), says.unfold, row
-        yield at_system(told, system, f"{place}.when", entity), says.when, row
+        yield at_system(told, system, f"{place}.when", entity), says.when, names
         yield at_system(told, system, f"{place}.remote_id", entity), says.remote_id, row
         yield at_system(told, system, f"{place}.originates", entity), says.originates, names
         yield at_system(told, system, f"{place}.line", entity), says.line, names
-        for part in says.key:
-            yield at_system(told, system, f"{place}.key", entity), part, names
-        for field, text in says.fields.items():
-            yield at_system(told, system, f"{place}.fields.{field}", entity), text, names
+        yield at_system(told, system, f"{place}.echo", entity), says.echo, names
+        for key_part in says.key:
+            yield at_system(told, system, f"{place}.key", entity), key_part, names
+        parts: list[tuple[str, Part]] = [(f"{place}.each.{each}", part) for each, part in says.each.items()]
+        for said, one in [(place, says), *parts]:
+            yield at_system(told, system, f"{said}.occurred_at", entity), one.occurred_at, row
+            for field, text in one.fields.items():
+                yield at_system(told, system, f"{said}.fields.{field}", entity), text, names
+        for channel, part in says.each.items():
+            yield at_system(told, system, f"{place}.each.{channel}.when", entity), part.when, row
 
 
 def _of_stores(told: IntegrationMap, system: System) -> Spelled:
@@ -108,16 +114,49 @@ def _of_stores(told: IntegrationMap, system: System) -> Spelled:
             yield at_system(told, system, f"stores.{entity}.{field}", entity), text, {"value"}
 
 
+def _named(entity: Entity) -> set[str]:
+    """The entities that a record names."""
+    return {field.references for field in entity.fields.values() if field.references}
+
+
 def _of_entity(told: IntegrationMap, entity: Entity) -> Spelled:
     names = {*entity.key, *entity.fields, *RECORD_NAMES}
     for name, field in entity.fields.items():
         yield at_field(told, entity, name, "rule"), field.rule, names
+        yield (
+            at_field(told, entity, name, "lifted_by"),
+            field.lifted_by,
+            {*entity.key, *entity.fields, "system", "stream"},
+        )
     for name, rule in entity.rules.items():
-        yield at_entity(told, entity, f"rules.{name}.that"), rule.that, names
+        others = {other for other, _ in expressions.read(rule.that).others}
+        yield at_entity(told, entity, f"rules.{name}.that"), rule.that, names | others
+    if entity.adds_up:
+        yield at_entity(told, entity, "adds_up.when"), entity.adds_up.when, {*entity.key, *entity.fields}
+        lines = told.entities.get(entity.adds_up.lines.entity)
+        names_of_lines = {*lines.key, *lines.fields} if lines else set()
+        yield at_entity(told, entity, "adds_up.lines.counts"), entity.adds_up.lines.counts, names_of_lines
+    for name, hold in entity.holds.items():
+        yield at_entity(told, entity, f"holds.{name}.when"), hold.when, names
+    for name, limit in entity.limits.items():
+        yield at_entity(told, entity, f"limits.{name}.counts"), limit.counts, names
+        yield at_entity(told, entity, f"limits.{name}.stands"), limit.stands, names
+    for name, figure in ({} if entity.model else entity.figures).items():  # a model by hand has columns of its own
+        yield at_entity(told, entity, f"figures.{name}.is"), figure.is_, names | {"last_received_at"}
+    for name, place in (entity.routes.places if entity.routes else {}).items():
+        yield (
+            at_entity(told, entity, f"routes.places.{name}.when"),
+            place.when,
+            names | {entity.parent or ""} | _named(entity),
+        )
+    for owner, rows in (entity.exists.first if entity.exists else {}).items():
+        yield at_entity(told, entity, f"exists.first.{owner}"), rows, {*entity.key, entity.parent or ""}
     for name, match in entity.match.items():
         yield at_entity(told, entity, f"match.{name}.by"), match.by, {*entity.key, *entity.fields}
     for name, flow in entity.flows.items():
         yield at_flow(entity, name, "when"), flow.when, names
+        for shown, text in flow.shows.items():
+            yield at_flow(entity, name, f"shows.{shown}"), text, names
         yield at_flow(entity, name, "canary"), flow.canary, names
     for name, reconciliation in entity.reconcile.items():
         yield at_entity(told, entity, f"reconcile.{name}.when"), reconciliation.when, names

@@ -2,7 +2,17 @@
 
 import re
 
-from pipelines.map_places import at_entity, at_flow, at_system, every_flow, every_reconciliation, joined, takers
+from pipelines.map_places import (
+    at_entity,
+    at_flow,
+    at_system,
+    every_business_proof,
+    every_flow,
+    every_reconciliation,
+    joined,
+    outbound,
+    takers,
+)
 from pipelines.map_schema import IntegrationMap
 from pipelines.rules.rule import Found, Problem, error, hint
 
@@ -47,6 +57,9 @@ def taken_fields_are_sent(told: IntegrationMap) -> Found:
                 if flow.to and system in takers(told, entity, flow)
                 for f in flow.fields
             }
+            for parent, _, flow in outbound(told):
+                if name in flow.with_ and system in takers(told, parent, flow):
+                    sent |= entity.fields.keys()
             unsent = [field for field in fields if field in entity.fields and field not in sent]
             if unsent:
                 yield Problem(
@@ -67,7 +80,13 @@ def stewards_can_be_asked(told: IntegrationMap) -> Found:
     for entity, name, reconciliation in every_reconciliation(told):
         if advice := _nobody(reconciliation.steward):
             yield Problem(at_entity(told, entity, f"reconcile.{name}.steward"), advice)
+    for entity, name, proof in every_business_proof(told):
+        if advice := _nobody(proof.steward):
+            yield Problem(at_entity(told, entity, f"proofs.{name}.steward"), advice)
     for entity in told.entities.values():
+        for name, figure in entity.figures.items():
+            if advice := _nobody(figure.steward):
+                yield Problem(at_entity(told, entity, f"figures.{name}.steward"), advice)
         for name, rule in entity.rules.items():
             if rule.steward is not None and (advice := _nobody(rule.steward)):
                 yield Problem(at_entity(told, entity, f"rules.{name}.steward"), advice)

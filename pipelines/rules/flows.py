@@ -88,3 +88,15 @@ def canaries_are_chosen(told: IntegrationMap) -> Found:
             )
         if flow.canary and flow.mode != "canary":
             yield Problem(at_flow(entity, name, "canary"), f"is not used in `mode: {flow.mode}`; delete it")
+
+
+@error
+def what_is_shown_is_carried(told: IntegrationMap) -> Found:
+    """What a destination is shown in a field's place belongs to a field that the flow carries."""
+    for entity, name, flow in outbound(told):
+        for field in flow.shows:
+            if field not in flow.fields:
+                yield Problem(
+                    at_flow(entity, name, f"shows.{field}"),
+                    f"the flow does not carry {field!r}; add it to fields, or delete it",
+                )

@@ -22,7 +22,7 @@ from pipelines.map_places import (
     speaks_of,
     takers,
 )
-from pipelines.map_schema import IntegrationMap
+from pipelines.map_schema import IntegrationMap, Part
 from pipelines.rules.rule import Found, Problem, error
 from resources import settings
 
@@ -96,11 +96,11 @@ def senders_speak_of_the_entity(told: IntegrationMap) -> Found:
 def destinations_take_the_entity(told: IntegrationMap) -> Found:
     """Somebody at the end of a flow takes its entity."""
     for entity, name, flow in outbound(told):
-        if told.destinations(flow) and not takers(told, entity, flow):
+        named = told.systems_named(flow.to or "")
+        if named and not takers(told, entity, flow):
             yield Problem(
                 at_flow(entity, name, "to"),
-                f"{flow.to} takes no {entity.entity}; add `takes: {{{entity.entity}: [...]}}` to "
-                f"{files_of(told.destinations(flow))}",
+                f"{flow.to} takes no {entity.entity}; add `takes: {{{entity.entity}: [...]}}` to {files_of(named)}",
             )
 
 
@@ -190,7 +190,9 @@ def systems_speak_of_known_things(told: IntegrationMap) -> Found:
             if name not in told.entities:
                 yield Problem(at_system(told, system, key), _no_entity(told, name))
                 continue
-            for field in [*says.fields, *(word for word in says.words if word not in says.fields)]:
+            parts: list[Part] = [says, *says.each.values()]
+            spelled = {field for part in parts for field in (*part.fields, *part.words)}
+            for field in sorted(spelled):
                 if field not in told.entities[name].fields:
                     yield Problem(
                         at_system(told, system, f"{key}.fields.{field}", name), no_field(told.entities[name], field)

@@ -166,7 +166,7 @@ def no_owner_gets_its_own_field(told: IntegrationMap) -> Found:
     for entity, name, flow in outbound(told):
         for field_name in flow.fields:
             field = entity.fields.get(field_name)
-            if field is None or merges(field) or _sent_to(told, entity, field_name, field) > 1:
+            if field is None or merges(field) or _goes_in_a_circle(told, entity, field_name, field):
                 continue
             for system in takers(told, entity, flow):
                 is_owner = any(system in owners_of(told, entity, owner) for owner in field.owner)
@@ -182,26 +182,38 @@ def _by_origin(flow: Flow) -> bool:
     return flow.when is not None and "origin_system" in expressions.read(flow.when).names
 
 
-def _sent_to(told: IntegrationMap, entity: Entity, name: str, field: EntityField) -> int:
-    """How many of a field's owners are sent it."""
-    reached = {
+def _goes_in_a_circle(told: IntegrationMap, entity: Entity, name: str, field: EntityField) -> bool:
+    """Whether two of a field's owners are sent it, of records that began in one system."""
+    sent: dict[str, set[str]] = {}
+    for flow in entity.flows.values():
+        for system in takers(told, entity, flow) if flow.to and name in flow.fields else ():
+            for origin in _origins(told, entity, flow):
+                sent.setdefault(origin, set()).add(system.system)
+    return any(
+        sum(any(s.system in reached for s in owners_of(told, entity, owner)) for owner in field.owner) > 1
+        for reached in sent.values()
+    )
+
+
+def _origins(told: IntegrationMap, entity: Entity, flow: Flow) -> set[str]:
+    """The systems of whose records the flow sends any, as far as its condition says so in plain words."""
+    demands = expressions.read(flow.when).demands if flow.when else frozenset()
+    return {
         system.system
-        for flow in entity.flows.values()
-        if flow.to and name in flow.fields
-        for system in takers(told, entity, flow)
+        for system in told.systems.values()
+        if all(is_it == (text == system.system) for column, is_it, text in demands if column == "origin_system")
     }
-    return sum(any(s.system in reached for s in owners_of(told, entity, owner)) for owner in field.owner)
 
 
 @error
 def no_field_goes_in_a_circle(told: IntegrationMap) -> Found:
-    """Two systems that own one field are not both sent it: each would repeat the other for ever."""
+    """Two systems that own one field are not both sent it, of the same records: each would repeat the other for ever."""
     for entity, name, field in every_field(told):
-        if not merges(field) and _sent_to(told, entity, name, field) > 1:
+        if not merges(field) and _goes_in_a_circle(told, entity, name, field):
             yield Problem(
                 at_field(told, entity, name, "owner"),
                 f"{joined(field.owner)} own {name!r} and are all sent it, so each repeats the other; take it out of "
-                "one of the flows, or name one owner",
+                "one of the flows, name one owner, or send each the others' records with `when: origin_system = ...`",
             )
 
 
@@ -242,12 +254,12 @@ def _circle(waits: dict[str, set[str]], path: list[str]) -> list[str]:
 
 @error
 def resolve_fits_the_type(told: IntegrationMap) -> Found:
-    """`furthest` needs a ladder of statuses, `sum` a number, `withdrawn_wins` a yes or no."""
+    """`furthest` needs a ladder of statuses, `sum` a number, `withdrawn_wins` statuses of which the last is the withdrawal."""
     for entity, name, field in every_field(told):
         fits = {
             "furthest": (field.ladder is not None, "a list of statuses"),
             "sum": (field.type in NUMBERS, "a number"),
-            "withdrawn_wins": (field.type == "boolean", "a boolean"),
+            "withdrawn_wins": (field.ladder is not None, "a list of statuses, the withdrawal last,"),
         }
         is_fit, wanted = fits.get(field.resolve, (True, ""))
         if not is_fit:

@@ -43,6 +43,24 @@ def _unmapped(says: Says, name: str, ladder: list[str]) -> Iterator[str]:
         yield f"the spelling can say {word!r}, which has no word of ours; add `{word}: {ladder[0]}` or another of ours"
 
 
+@error
+def only_statuses_go_back(told: IntegrationMap) -> Found:
+    """Only a status that otherwise goes forth can be taken back, and it stands on its ladder."""
+    for entity, name, field in every_field(told):
+        place = at_field(told, entity, name, "may_go_back")
+        if field.may_go_back and (field.ladder is None or field.resolve != "furthest"):
+            yield Problem(
+                place, f"{name!r} goes back anyhow; delete it, or write resolve: furthest on a list of statuses"
+            )
+        elif field.ladder:
+            for word in field.may_go_back:
+                if word not in field.ladder:
+                    yield Problem(
+                        place,
+                        f"{word!r} is no status of ours{perhaps(word, field.ladder)}; write one of {', '.join(field.ladder)}",
+                    )
+
+
 @provisional
 def statuses_are_reached(told: IntegrationMap) -> Found:
     """Every status on a ladder is one that some owner of it can say."""

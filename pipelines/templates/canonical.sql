@@ -7,12 +7,13 @@
 ) }}
 -- depends_on: {{ ref("touched_<< e.name >>") }}
 <% set key = e.key | join(", ") %>
+<% set among = (e.origins_among | list + [""]) | join(", ") %>
 
 with
 <% if e.key | length == 1 %>
 messages as (
     select
-        * exclude (by_whom) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
+        * exclude (by_whom<< ", told_as" if not e.withdrawal >>) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
     from {{ told_of(ref("stg_<< e.name >>"), ref("links_<< e.name >>"), key="<< key >>") }}
 ),
@@ -24,11 +25,32 @@ messages as (
 ),
 <% endif %>
 
+<% if e.withdrawal %>
+-- Since when records that were told apart are known to be one.
+joined as (
+    select key as << key >>, max(happened_at) as joined_at
+    from {{ ref("ledger_<< e.name >>") }}
+    where kind = 'linked' and by_whom <> 'courier' and key in (select << key >> from temp.keys_in_turn)
+    group by key
+),
+
+-- What the message said by which it stands.
+decisive as (
+    select << key >>, << e.withdrawal.call >> as word
+    from messages
+    left join joined using (<< key >>)
+    group by << key >>
+),
+
+<% endif %>
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
 origins as (
     select
         << key >>,
         arg_min(system, order_key) as origin_system,
+<% for column, systems in e.origins_among.items() %>
+        arg_min(system, order_key) filter (where system in (<< systems | listed >>)) as << column >>,
+<% endfor %>
         arg_min(remote_id, order_key) as origin_remote_id
     from messages
     where may_originate and not is_ours and not is_rejected
@@ -37,7 +59,7 @@ origins as (
 
 settled as (
     select
-        << key >>, origin_system, origin_remote_id,
+        << key >>, origin_system, << among >>origin_remote_id,
 <% for name in e.fields if "us" not in e.fields[name].owner %>
         << e.settle(name) >> as << name >>,
 <% endfor %>
@@ -46,7 +68,7 @@ settled as (
         arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system) as lines_inbox_id,
 <% endif %>
         list_distinct([
-<% for name in e.fields if "us" not in e.fields[name].owner %>
+<% for name in e.fields if "us" not in e.fields[name].owner and not e.fields[name].follows %>
             << e.winner(name) >>,
 <% endfor %>
 <% if e.children %>
@@ -59,9 +81,11 @@ settled as (
             max(order_key) filter (where is_rejected and system = origin_system)
                 > max(order_key) filter (where not is_rejected and system = origin_system), false
         ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
-        bool_or(len(reasons) > 0 and not is_rejected) as has_broken_fields,
-<% if e.entity.match %>
+        bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
+<% if e.says_who %>
         list_sort(list(distinct struct_pack(system := system, remote_id := remote_id)) filter (where remote_id is not null and not is_rejected)) as known_as,
+<% endif %>
+<% if e.entity.match or e.entity.unique or e.entity.limits %>
         min(inbox_id) filter (where not is_rejected) as first_inbox_id,
 <% endif %>
         max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
@@ -69,10 +93,14 @@ settled as (
         max(received_at) filter (where not is_rejected) as last_received_at
     from messages
     join origins using (<< key >>)
-    group by << key >>, origin_system, origin_remote_id
+<% if e.withdrawal %>
+    join decisive using (<< key >>)
+<% endif %>
+    group by << key >>, origin_system, << among >>origin_remote_id
 ),
 
--- A field is flagged when its owner's newest word on it was not taken; the last good value stays.
+-- A field is flagged when its owner's newest word on it was not taken; the last good value stays. What is merely doubtful
+-- about the newest word of the record's origin is a warning.
 flags as (
     select
         << key >>,
@@ -80,39 +108,48 @@ flags as (
 <% for name, field in e.fields.items() if field.severity == "reject" and e.owners(name) %>
             '<< name >> ' || arg_max_null(broken.<< name >>, order_key) filter (where said.<< name >> and not is_rejected and << e.any_owner(name) >>)<< "," if not loop.last >>
 <% endfor %>
-        ], lambda flag: flag is not null) as flags
+        ], lambda flag: flag is not null) as flags,
+        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
     from messages
-    join (select << key >>, origin_system from settled where has_broken_fields) using (<< key >>)
+    join (select << key >>, << among >>origin_system from settled where has_broken_fields) using (<< key >>)
     group by << key >>
 )
-<% if e.key | length == 1 %>,
+,
 
 -- What a person decided about a field wins until it is revoked.
 decisions as (
-    select key as << key >><% for name in e.fields if "us" not in e.fields[name].owner %>,
+    select << "key as " ~ key if e.key | length == 1 else key >><% for name in e.fields if "us" not in e.fields[name].owner %>,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = '<< name >>') as << name >>_told
 <% endfor %>
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_<< e.name >>") }}
+<% if e.key | length == 1 %>
         where kind in ('decided', 'revoked') and key in (select << key >> from temp.keys_in_turn)
+<% else %>
+        join temp.keys_in_turn on concat_ws('|', << key >>) = key
+        where kind in ('decided', 'revoked')
+<% endif %>
     )
     where age = 1 and kind = 'decided'
-    group by key
+    group by << "key" if e.key | length == 1 else key >>
 )
+<% if e.between.rules %>
+,
+
+records as (
 <% endif %>
 
 select
 <% for column in e.key %>
     settled.<< column >>,
 <% endfor %>
-    origin_system, origin_remote_id,
-<% for name in e.fields if "us" not in e.fields[name].owner %>
-<% if e.key | length == 1 %>
-    cast(coalesce(<< e.cast(name) | replace("zone", "'UTC'") | replace(name ~ "_told", "decisions." ~ name ~ "_told") >>, settled.<< name >>) as << e.sql_type(e.fields[name]) >>) as << name >>,
-<% else %>
-    cast(settled.<< name >> as << e.sql_type(e.fields[name]) >>) as << name >>,
+<% if e.entity.of %>
+    regexp_replace(settled.<< key >>, '/[^/]+$', '') as << the_map.entities[e.entity.of].key[0] >>,
 <% endif %>
+    origin_system, << among >>origin_remote_id,
+<% for name in e.fields if "us" not in e.fields[name].owner %>
+    cast(coalesce(<< e.cast(name) | replace("zone", "'UTC'") | replace(name ~ "_told", "decisions." ~ name ~ "_told") >>, settled.<< name >>) as << e.sql_type(e.fields[name]) >>) as << name >>,
 <% endfor %>
 <% for name, field in e.fields.items() if field.references %>
     coalesce(<< name >> in (select << the_map.entities[field.references].key[0] >> from {{ ref("<< field.references >>") }}), false) as is_<< name >>_known,
@@ -125,12 +162,33 @@ select
 <% else %>
     deleted_at,
 <% endif %>
-    rejected_since, coalesce(flags.flags, []) as flags, winners, changed_at,<< " known_as, first_inbox_id," if e.entity.match >> last_inbox_id, last_received_at
+    rejected_since, coalesce(flags.flags, []) as flags, coalesce(flags.warnings, []) as warnings, winners, changed_at,<< " known_as," if e.says_who >><< " first_inbox_id," if e.entity.match or e.entity.unique or e.entity.limits >> last_inbox_id, last_received_at
 from settled
 left join flags using (<< key >>)
-<% if e.key | length == 1 %>
 left join decisions using (<< key >>)
-<% endif %>
 <% if e.complete_streams %>
 left join {{ absences("<< e.name >>", <% for s in e.complete_streams %>system="<< s.system.system >>", stream="<< s.stream_name >>", largest="<< s.stream.largest_disappearance >>"<% endfor %>, key="<< key >>") }} as absences using (<< key >>)
+<% endif %>
+<% if e.between.rules %>
+),
+
+-- Held against the records of others, as these stand now.
+held_against_others as (
+    select
+        records.*,
+        << e.between.broken >> as rules_broken
+    from records
+    << e.between.joined("records", table=in_dbt) | indent(4) >>
+)
+
+select
+<% if e.between.rejecting %>
+    * replace (
+        flags || list_filter(rules_broken, lambda broken: split_part(broken, ' ', 1) in (<< e.between.rejecting | listed >>)) as flags,
+        warnings || list_filter(rules_broken, lambda broken: split_part(broken, ' ', 1) not in (<< e.between.rejecting | listed >>)) as warnings
+    )
+<% else %>
+    * replace (warnings || rules_broken as warnings)
+<% endif %>
+from held_against_others
 <% endif %>

@@ -1,5 +1,5 @@
 -- generated from pipelines/map by `concord write`; do not edit
--- Foreign writes: a system changed a field of << e.name >> that it does not own, after we last knew what it held.
+-- Where a system's word on << e.name >> and ours differ: a field changed by who does not own it, or a status taken back by who does.
 {{ config(
     materialized="renewed",
     meta={"renews": "touched", "key": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": {"touched_<< e.name >>": 100000}},
@@ -8,7 +8,9 @@
 -- depends_on: {{ ref("touched_<< e.name >>") }}
 <% set key = e.key[0] %>
 
-with deliveries as (
+with
+<% if e.guarded %>
+deliveries as (
     select key as << key >>, system, max(happened_at) as delivered_at
     from {{ ref("ledger_<< e.name >>") }}
     where kind in ('delivered', 'held') and key in (select << key >> from temp.keys_in_turn)
@@ -44,9 +46,47 @@ ours as (
     where << key >> in (select << key >> from heard)
     << "union all" if not loop.last >>
 <% endfor %>
-)
+)<< "," if e.climbing >>
+<% endif %>
+<% if e.climbing %>
 
-select heard.*, ours.our_value
-from heard
-join ours using (<< key >>, system, field)
-where value_now is distinct from value_before and value_now is distinct from our_value
+-- The newest word of a status's owner lies before what we hold and before what it said itself, and no person has decided.
+steps_back as (
+<% for field in e.climbing %>
+    select
+        << key >>, system, '<< field >>' as field, 'forbidden' as on_foreign_write,
+        our_value as value_before, arg_max(<< field >>, order_key) as value_now, arg_max(received_at, order_key) as seen_at, our_value
+    from {{ told_of(ref("stg_<< e.name >>"), ref("links_<< e.name >>"), key="<< key >>") }} as told
+    join (select << key >>, origin_system, << (e.origins_among | list + [""]) | join(", ") >><< field >> as our_value from {{ ref("<< e.name >>") }}) as ours using (<< key >>)
+    where said.<< field >> and broken.<< field >> is null and << field >> is not null and not is_rejected and << e.any_owner(field) >>
+        and << key >> not in (
+            select key from {{ ref("ledger_<< e.name >>") }}
+            where field = '<< field >>' and kind in ('decided', 'revoked')
+            group by key having arg_max(kind, ledger_id) = 'decided'
+        )
+    group by << key >>, system, our_value
+    having list_position(<< e.ladder_of(field) >>, arg_max(<< field >>, order_key)) < least(
+        list_position(<< e.ladder_of(field) >>, our_value),
+        max(list_position(<< e.ladder_of(field) >>, << field >>))<% if e.fields[field].may_go_back %> filter (where << field >> not in (<< e.fields[field].may_go_back | listed >>))<% endif %>
+
+    )
+    << "union all" if not loop.last >>
+<% endfor %>
+)
+<% endif %>
+
+select *, '<< e.steward >>' as steward
+from (
+<% if e.guarded %>
+    select heard.*, ours.our_value
+    from heard
+    join ours using (<< key >>, system, field)
+    where value_now is distinct from value_before and value_now is distinct from our_value
+<% endif %>
+<% if e.guarded and e.climbing %>
+    union all by name
+<% endif %>
+<% if e.climbing %>
+    select * from steps_back
+<% endif %>
+)

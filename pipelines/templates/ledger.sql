@@ -5,3 +5,14 @@
 select ledger_id, key, kind, system, remote_id, field, value, flow, by_whom, happened_at
 from {{ source("concord", "ledger") }}
 where {{ in_batch("ledger_id") }} and entity = '<< e.name >>'
+<% if e.entity.of %>
+
+union all
+
+-- What hangs on one of << e.entity.of >> goes where that is linked.
+select
+    ledger_id, key || '/' || part, kind, system, remote_id || '/' || part, field, value, flow, by_whom, happened_at
+from {{ source("concord", "ledger") }}
+cross join (select unnest([<< e.entity.each | listed >>]) as part)
+where {{ in_batch("ledger_id") }} and entity = '<< e.entity.of >>' and kind in ('linked', 'unlinked')
+<% endif %>

@@ -64,12 +64,13 @@ between_systems as (
         and b.<< key >> not in (select << key >> from said where stands_alone)
 ),
 
+-- Of one system only one can be this record; one of each of several systems may well be the same.
 counted as (
-    select << key >>, count(*) as matches
+    select << key >>, len(flatten(list(systems))) > len(list_distinct(flatten(list(systems)))) as is_ambiguous
     from (
-        select younger.<< key >> as << key >> from between_systems
+        select younger.<< key >> as << key >>, elder.systems as systems from between_systems
         union all
-        select elder.<< key >> from between_systems
+        select elder.<< key >>, younger.systems from between_systems
     )
     group by << key >>
 )
@@ -83,7 +84,7 @@ select
     younger.last_received_at as since,
     case
         when younger.<< key >> in (select << key >> from said) then 'a person said what it is'
-        when mine.matches > 1 or theirs.matches > 1 then 'there are others like them'
+        when mine.is_ambiguous or theirs.is_ambiguous then 'there are others like them'
 <% for name, match in e.entity.match.items() %>
 <% set outer = loop %>
 <% for stronger in (e.entity.match | list)[:loop.index0] %>
@@ -97,3 +98,4 @@ select
 from between_systems
 join counted as mine on mine.<< key >> = younger.<< key >>
 join counted as theirs on theirs.<< key >> = elder.<< key >>
+qualify doubt is not null or row_number() over (partition by younger.<< key >>, doubt is null order by elder.first_inbox_id) = 1

@@ -49,21 +49,25 @@ deliveries as (
 ),
 <% if e.outbound %>
 
+<% set asks_who_wants = e.entity.reconcile.values() | selectattr("by_hand") | list %>
 holds as (
-    select << key >>, flow, max(held_because) as held_because
+    select << key >>, flow, max(held_because) as held_because<< ", bool_or(is_wanted) as is_wanted" if asks_who_wants >>
     from {{ ref("wanted_<< e.name >>") }}
-    where held_because is not null and in_turn(<< key >>)
+    where << "" if asks_who_wants else "held_because is not null and " >>in_turn(<< key >>)
     group by << key >>, flow
 ),
 <% endif %>
 
 <% for name, proof in e.reconciliations.items() %>
+<% if proof.each %>
+<% include "reconcile_rows.sql" %><< "," if not loop.last >>
+<% else %>
 <% for side in proof.sides %>
 << name >>_<< side.name >> as (
 <% if side.is_us %>
     select << key >>, cast(last_received_at as timestamptz) as told_at, 1 as copies,
 <% for field in proof.fields %>
-        << field >>,
+        << proof.ours(field) >><< " as " ~ field if proof.ours(field) != field >>,
 <% endfor %>
     from {{ ref("<< e.name >>") }}
     where in_turn(<< key >>) and deleted_at is null<% if proof.gone %> and not coalesce(<< proof.gone >>, false)<% endif %>
@@ -78,13 +82,16 @@ holds as (
     from (
         select
             << key >>, max(received_at) as told_at, count(distinct remote_id) as copies,
+<% if e.entity.of %>
+            arg_max(remote_id, order_key) as remote_id,
+<% endif %>
             arg_max(inbox_id, order_key) as inbox_id
         from held
         where system in (<< side.systems | listed >>) and << key >> is not null<% if proof.gone %> and not coalesce(<< proof.gone >>, false)<% endif %>
 
         group by << key >>
     ) as newest
-    join {{ ref("stg_<< e.name >>") }} as stg using (inbox_id)
+    join {{ ref("stg_<< e.name >>") }} as stg using (inbox_id<< ", remote_id" if e.entity.of >>)
 <% endif %>
 ),
 <% endfor %>
@@ -125,6 +132,7 @@ holds as (
     where case when one.<< key >> is null then << "records.deleted_at is null" if stays else "true" >> else << proof.when_of("records") >> end
 <% endif %>
 )<< "," if not loop.last >>
+<% endif %>
 <% endfor %>
 
 select
@@ -142,15 +150,18 @@ from (
     select
         << name >>.*, << proof.within >> as within, '<< proof.steward >>' as steward,
         case difference.kind
-            when 'missing there' then << proof.repair_by(proof.flow_to_other) >>
-<% set stranger = "'find out who made it in " ~ proof.sides[1].name ~ "; link it with `concord link` or delete it there'" %>
-            when 'missing here' then << "if(is_gone, " ~ proof.repair_by(proof.flow_to_other) ~ ", " ~ stranger ~ ")" if proof.gone and proof.flow_to_other else stranger >>
+            when 'missing there' then << proof.repair_by(proof.flow_to_other, "missing there") >>
+<% set stranger = proof.repair_by(proof.brought_here, "missing here", "here") if proof.brought_here else proof.by_hand("missing here") or "'find out who made it in " ~ proof.sides[1].name ~ "; link it with `concord link` or delete it there'" %>
+            when 'missing here' then << "if(is_gone, " ~ proof.repair_by(proof.flow_to_other, "") ~ ", " ~ stranger ~ ")" if proof.gone and proof.flow_to_other else stranger >>
             when 'duplicate' then 'delete one of the copies there; `concord trace ' || << name >>.<< key >> || '` names them'
-            else << proof.repair_by(proof.flow_to_other or proof.flow_to_one) >>
+            else << proof.repair_by(proof.flow_to_other or proof.flow_to_one, "differs") >>
         end as repair
     from << name >>
 <% if proof.flow_to_other or proof.flow_to_one %>
     left join holds on holds.<< key >> = << name >>.<< key >> and holds.flow = '<< proof.flow_to_other or proof.flow_to_one >>'
+<% endif %>
+<% if proof.brought_here %>
+    left join holds as here on here.<< key >> = << name >>.<< key >> and here.flow = '<< proof.brought_here >>'
 <% endif %>
     << "union all" if not loop.last >>
 <% endfor %>

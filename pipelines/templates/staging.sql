@@ -17,7 +17,7 @@ with
             select
                 inbox_id, system, stream, received_at,
                 json_extract(payload, [<< hoist.places.payload | listed >>]) as heard,
-                cast(<< source.says.unfold >> as json[]) as items
+                as_list(<< source.says.unfold >>) as items
             from {{ ref("landing_<< e.root.entity >>") }}
             where system = '<< source.system.system >>' and stream = '<< source.stream_name >>' and {{ in_batch("inbox_id") }}
         )
@@ -31,6 +31,9 @@ with
         inbox_id, system, stream, received_at, '<< source.system.time_zone >>' as zone,
 <% if is_child %>
         position,
+<% if e.tellers %>
+        << hoist(e.tellers.echo(source.says)) >> as is_echo,
+<% endif %>
 <% for column in e.key %>
 <% if loop.index <= source.says.key | length %>
         told(<< hoist(source.says.key[loop.index0]) >>) as << column >>,
@@ -51,7 +54,7 @@ with
 <% endif %>
         coalesce(<< hoist(source.says.originates) >>, false) as may_originate,
         << "true" if source.stream.messages == "delete" else "false" >> as is_deletion,
-        << "true" if source.has_lines else "false" >> as tells_lines,
+        << hoist(source.tells_lines) >> as tells_lines,
 <% endif %>
 <% for name in e.fields %>
         << source.told(name) >> as << name >>_told,
@@ -128,11 +131,17 @@ judged as (
 <% set bad = e.not_of_its_type(name) %>
             if(system in (<< e.owners(name) | listed >>) and said.<< name >> and << name >>_told is not null and not coalesce(not (<< bad[0] if bad else "false" >>)<% if field.rule %> and (<< field.rule >>)<% endif %>, true), '<< name >>: «' || << name >>_told || '» << bad[1] if bad else "breaks its rule" >>', null),
 <% endfor %>
-<% for name, rule in e.entity.rules.items() if rule.severity == "warn" %>
+<% for name, field in e.fields.items() if field.severity == "warn" and field.required and e.owners(name) %>
+            if(system in (<< e.owners(name) | listed >>) and said.<< name >> and << name >> is null, '<< name >>: is missing', null),
+<% endfor %>
+<% for name, rule in e.rules_within.items() if rule.severity == "warn" %>
             if(not coalesce(<< rule.that >>, true), << (name ~ ": breaks the rule " ~ rule.that) | quoted >>, null),
 <% endfor %>
             cast(null as varchar)
-        ], lambda reason: reason is not null) as warnings
+        ], lambda reason: reason is not null)<% if e.postal_form %> || if(
+            system in (<< e.owners(e.entity.address.country) | listed >>) and said.<< e.entity.address.country >>,
+            << e.postal_form.faults >>, []
+        )<% endif %> as warnings
     from cast_to_type
 )
 <% if not is_child %>
@@ -158,10 +167,25 @@ bad_<< child.name >> as (
     group by inbox_id
 )
 <% endfor %>
+<% for child in e.children if child.sources and child.is_doubted %>
+,
+doubtful_<< child.name >> as (
+    select inbox_id, list('<< child.name >>: ' || << child.key[-1] >> || ' ' || warning order by position, warning) as doubts
+    from (
+        select inbox_id, position, << child.key[-1] >>, unnest(warnings) as warning
+        from {{ ref("stg_<< child.name >>") }}
+        where len(warnings) > 0 and {{ in_batch("inbox_id") }}
+    )
+    group by inbox_id
+)
+<% endfor %>
+<% if e.sum %>
+<% include "sums.sql" %>
+<% endif %>
 ,
 rejections as (
     select
-        judged.*,
+        judged.*<% if e.more_warnings %> replace (warnings<% for one in e.more_warnings %> || coalesce(<< one >>, [])<% endfor %> as warnings)<% endif %>,
         list_filter([
 <% for column in e.key %>
             if(<< column >> is null, '<< column >> is missing', null),
@@ -175,7 +199,7 @@ rejections as (
 <% if e.currency %>
             'currency ' || broken.<< e.currency >>,
 <% endif %>
-<% for name, rule in e.entity.rules.items() if rule.severity == "reject" %>
+<% for name, rule in e.rules_within.items() if rule.severity == "reject" %>
             if(not coalesce(<< rule.that >>, true), << (name ~ ": breaks the rule " ~ rule.that) | quoted >>, null),
 <% endfor %>
             null
@@ -183,11 +207,20 @@ rejections as (
 <% for child in e.children if child.sources %>
             || coalesce(bad_<< child.name >>.reasons, [])
 <% endfor %>
+<% if e.sum and e.sum.told.severity == "reject" %>
+            || coalesce(sums.reasons, [])
+<% endif %>
             as rejections
     from judged
 <% for child in e.children if child.sources %>
     left join bad_<< child.name >> using (inbox_id)
 <% endfor %>
+<% for child in e.children if child.sources and child.is_doubted %>
+    left join doubtful_<< child.name >> using (inbox_id)
+<% endfor %>
+<% if e.sum %>
+    left join sums using (inbox_id)
+<% endif %>
 )
 <% endif %>
 
@@ -195,6 +228,9 @@ select
     inbox_id, system, stream, received_at,
 <% if is_child %>
     position,
+<% if e.tellers %>
+    is_echo,
+<% endif %>
 <% for column in e.key %>
     << column >>,
 <% endfor %>

@@ -10,7 +10,7 @@
 
 with told as (
 <% if e.key | length == 1 %>
-    select * exclude (by_whom) from {{ told_of(ref("stg_<< e.name >>"), ref("links_<< e.name >>"), key="<< key >>") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_<< e.name >>"), ref("links_<< e.name >>"), key="<< key >>") }}
 <% else %>
     select * from {{ ref("stg_<< e.name >>") }} semi join temp.keys_in_turn using (<< key >>)
 <% endif %>
@@ -61,6 +61,15 @@ waiting as (
 <% endfor %>
 )
 
+<% if e.entity.of %>
+-- Of what a message told of several records, the first that matches.
+select
+    inbox_id, any_value(system) as system, any_value(stream) as stream, any_value(received_at) as received_at, min(key) as key,
+    ['quarantined', 'pending', 'applied', 'superseded', 'ignored'][
+        min(list_position(['quarantined', 'pending', 'applied', 'superseded', 'ignored'], verdict))
+    ] as verdict
+from (
+<% endif %>
 select
     messages.inbox_id, messages.system, messages.stream, messages.received_at,
     concat_ws('|', << "messages." ~ e.key | join(", messages.") >>) as key,
@@ -75,6 +84,10 @@ select
 from messages
 left join records using (<< key >>)
 left join winners on winners.inbox_id = messages.inbox_id
+<% if e.entity.of %>
+)
+group by inbox_id
+<% endif %>
 <% endif %>
 <% if e.sources | selectattr("says.when") | list %>
 

@@ -18,8 +18,8 @@ select
           and system || '/' || stream = any(:streams)
     ) or exists (
         select 1 from ledger
-        where ledger_id > :after_ledger_id and ledger_id <= :upto_ledger_id and entity = :entity
-          and kind <> 'held'
+        where ledger_id > :after_ledger_id and ledger_id <= :upto_ledger_id
+          and (entity = :entity and kind <> 'held' or entity = :of and kind in ('linked', 'unlinked'))
     ) or exists (
         select 1 from batches
         where (entity = any(cast(:reads as text[])) or :entity = any(wakes)) and settled_at > (
@@ -28,7 +28,24 @@ select
             order by batch_id desc
             limit 1
         )
+    ) or (
+        select turns_at <= coalesce(cast(:moment as timestamptz), now()) from batches
+        where entity = :entity and settled_at is not null
+        order by batch_id desc
+        limit 1
     ) as has_news
+
+-- name: is_woken
+-- Whether what its records wait for, or are held against, was settled since the last settled batch began.
+select exists (
+    select 1 from batches
+    where :entity = any(wakes) and settled_at > (
+        select opened_at from batches
+        where entity = :entity and settled_at is not null
+        order by batch_id desc
+        limit 1
+    )
+) as is_woken
 
 -- name: is_unfinished
 -- Whether a batch was opened after the last settled one: its build failed, or was killed.
@@ -42,10 +59,10 @@ select exists (
 -- name: open_batch
 insert into batches (entity, after_inbox_id, upto_inbox_id, after_ledger_id, upto_ledger_id, fingerprint, is_full)
 values (:entity, :after_inbox_id, :upto_inbox_id, :after_ledger_id, :upto_ledger_id, :fingerprint, :is_full)
-returning batch_id
+returning batch_id, opened_at
 
 -- name: settle_batch
-update batches set settled_at = clock_timestamp(), wakes = :wakes where batch_id = :batch_id
+update batches set settled_at = clock_timestamp(), wakes = :wakes, turns_at = :turns_at where batch_id = :batch_id
 
 -- name: catalogue
 select to_regclass('lake.ducklake_snapshot')::oid::bigint
@@ -66,6 +83,11 @@ where end_snapshot is null and :files <= (
 
 -- name: flows_that_delivered
 select distinct flow from outbox where entity = :entity
+
+-- name: never_settled
+select needed as entity from unnest(cast(:entities as text[])) as needed
+where not exists (select from batches where entity = needed and settled_at is not null)
+order by needed
 
 -- name: was_ever_settled
 select from batches where settled_at is not null limit 1

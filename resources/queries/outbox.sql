@@ -197,6 +197,22 @@ with replaced as (
 )
 select count(*) from replaced
 
+-- name: take_back_what_is_gone
+-- A wanted row without a payload is a key that no record has any longer: it was found to be another's. What has not arrived
+-- must not make the record a second time; what nobody knows of is looked up first.
+with replaced as (
+    update outbox set status = 'replaced', leased_until = null, leased_by = null
+    from wanted_now
+    where outbox.flow = wanted_now.flow and outbox.key = wanted_now.key and wanted_now.payload is null
+      and (outbox.status = 'due' or (outbox.status = 'parked' and outbox.parked_because <> 'unknown'))
+    returning outbox.flow, outbox.key
+), ended as (
+    update alerts set over_at = now()
+    from replaced
+    where over_at is null and kind in ('parked', 'overdue') and subject = replaced.flow || '/' || replaced.key
+)
+select count(*) from replaced
+
 -- name: bear
 insert into outbox (flow, entity, system, key, version, action, payload, remote_id, reason, status, parked_because,
                     parked_by_run, caused_by_inbox_id, received_at, applied_at)

@@ -3,7 +3,7 @@
 -- into an index, so that this can be asked every second. What couriers wrote can wait a little: it changes what is
 -- known of links and echoes, not what is wanted.
 with last as (
-    select batch_id, upto_inbox_id, upto_ledger_id, fingerprint, opened_at from batches
+    select batch_id, upto_inbox_id, upto_ledger_id, fingerprint, opened_at, turns_at from batches
     where entity = :entity and settled_at is not null
     order by batch_id desc limit 1
 ), told as (
@@ -31,6 +31,7 @@ select
     ) as needed,
     (select at_all from told) as has_messages,
     (select urgently from told) as has_urgent_messages,
+    (select turns_at <= now() from last) as has_turned,
     exists (
         select from ledger
         where entity = :entity and ledger_id > (select upto_ledger_id from last)
@@ -38,8 +39,8 @@ select
     ) as has_wishes,
     exists (
         select from ledger
-        where entity = :entity and ledger_id > (select upto_ledger_id from last)
-          and kind in ('linked', 'delivered') and happened_at < now() - interval '20 seconds'
+        where ledger_id > (select upto_ledger_id from last) and happened_at < now() - interval '20 seconds'
+          and (entity = :entity and kind in ('linked', 'delivered') or entity = :of and kind in ('linked', 'unlinked'))
     ) as has_deliveries,
     exists (
         select from batches

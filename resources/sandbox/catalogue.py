@@ -1,5 +1,8 @@
 """What the sandbox merchant sells: the one list of SKUs from which the shop and the ERP are filled."""
 
+# What some of it costs in a market with a list of its own, net, in the market's currency
+DOLLARS = {"TEE-WHT-S": "28.90", "TEE-WHT-M": "28.90", "TEE-BLK-M": "28.90", "MUG-BLU": "19.00", "BAG-TOT": "21.00"}
+
 # SKU, title, net price in EUR, opening stock in the warehouse
 CATALOGUE: tuple[tuple[str, str, str, int], ...] = (
     ("TEE-WHT-S", "Organic T-shirt, white, S", "24.90", 120),

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from resources.tryton_orders import SHIPS_FROM
 from resources.tryton_rpc import Rpc
 
 OVERLAP = timedelta(minutes=2)  # a transaction that began earlier may commit later than what was seen
@@ -37,15 +38,17 @@ class Clerk:
         ].isoformat() if found else since
 
     def goods(self, sales: list[int]) -> dict[str, dict[str, int]]:
-        """What is to be shipped: reference, SKU, pieces."""
-        fields = ["reference", "lines.product.code", "lines.product.type", "lines.quantity"]
+        """What is to be shipped from the own warehouse: reference, SKU, pieces. What others ship says so in its note."""
+        fields = ["reference", "lines.product.code", "lines.product.type", "lines.quantity", "lines.note"]
         goods: dict[str, dict[str, int]] = {}
         for start in range(0, len(sales), PAGE):
             for sale in self.rpc.call("sale.sale.read", sales[start : start + PAGE], fields):
                 pieces = goods.setdefault(sale["reference"], {})
                 for line in sale["lines."]:
                     product = line.get("product.") or {}
-                    if product.get("type") == "goods" and line["quantity"] > 0:
+                    place = (line["note"] or "").partition("\n")[0].removeprefix(SHIPS_FROM)
+                    is_ours = place in ("", "MAIN") or not (line["note"] or "").startswith(SHIPS_FROM)
+                    if product.get("type") == "goods" and line["quantity"] > 0 and is_ours:
                         pieces[product["code"]] = pieces.get(product["code"], 0) + int(line["quantity"])
         return goods
 

@@ -13,7 +13,12 @@ import asyncssh
 from resources import settings
 from resources.sandbox.environment import sandbox_environment
 
-FOLDERS = {"warehouse": ("counts", "despatch"), "wholesale": ("orders",)}  # by user
+FOLDERS = {  # by user
+    "warehouse": ("counts", "despatch", "orders", "returns"),
+    "wholesale": ("orders",),
+    "parcelhub": ("tracking",),
+    "supplier": ("orders",),
+}
 
 
 def root() -> Path:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import requests
@@ -29,7 +30,9 @@ from resources import settings
 from resources.http import session
 from resources.sandbox.environment import sandbox_environment
 from resources.sandbox.shopify_graphql import AdminApi
+from resources.sandbox.shopify_returns import NoSuchStep
 from resources.sandbox.shopify_schema import API_VERSION, load, prepare
+from resources.sandbox.shopify_service import Service
 from resources.sandbox.shopify_shop import NotPossible, Shop
 
 PATIENCE = 5.0  # seconds that Shopify waits for a webhook's receiver
@@ -59,6 +62,7 @@ class Sandbox:
         self.door = f"http://127.0.0.1:{settings.port('DOOR', 18700)}/webhooks/shopify"
         self.shop, self.schema = Shop(folder / "shop.sqlite"), load(folder)
         self.api = AdminApi(self.shop, self.schema)
+        self.service = Service(self.shop)
         self.faults: list[Fault] = []
         self.stopping = threading.Event()
         self.here = threading.local()
@@ -157,7 +161,7 @@ class Sandbox:
                 try:
                     wish = json.loads(body) if body else {}
                     return JSONResponse(await run_in_threadpool(do, request, wish))
-                except NotPossible as reason:
+                except (NotPossible, NoSuchStep) as reason:
                     return JSONResponse({"error": str(reason)}, 409)
                 except (ValueError, KeyError, TypeError, AttributeError) as problem:
                     return JSONResponse({"error": f"that cannot be read: {problem!r}"}, 400)
@@ -181,8 +185,56 @@ class Sandbox:
                 lambda request, wish: _brief(shop.cancel(of(request), wish.get("reason", "customer"))),
             ),
             at("/sandbox/orders/{order_id:int}/pay", "POST", lambda request, _: _brief(shop.pay(of(request)))),
+            at(
+                "/sandbox/orders/{order_id:int}/refund",
+                "POST",
+                lambda request, wish: shop.refund(
+                    of(request), Decimal(wish["amount"]), status=wish.get("status", "success"), note=wish.get("note")
+                ),
+            ),
+            at(
+                "/sandbox/orders/{order_id:int}/payment",
+                "POST",
+                lambda request, wish: shop.paid_by(of(request), wish["authorization"]),
+            ),
+            at("/sandbox/orders/{order_id:int}/returns", "GET", lambda request, _: shop.returns_of(of(request))),
+            at(
+                "/sandbox/orders/{order_id:int}/returns",
+                "POST",
+                lambda request, wish: self.service.request(
+                    of(request), _lines_of(shop.order(of(request)), wish["lines"])
+                ),
+            ),
+            at(
+                "/sandbox/returns/{return_id:int}/{step}",
+                "POST",
+                lambda request, _: self.service.step(request.path_params["return_id"], request.path_params["step"]),
+            ),
+            at(
+                "/sandbox/orders/{order_id:int}/take_back",
+                "POST",
+                lambda request, wish: self.service.take_back(
+                    of(request),
+                    _lines_of(shop.order(of(request)), wish["lines"]),
+                    restock=wish.get("restock", "return"),
+                    amount=Decimal(wish["amount"]) if "amount" in wish else None,
+                ),
+            ),
+            at(
+                "/sandbox/customers/{customer_id:int}/address",
+                "POST",
+                lambda request, wish: self.api.book.move(request.path_params["customer_id"], wish),
+            ),
+            at("/sandbox/till", "GET", lambda request, _: shop.to_settle(int(request.query_params["since"]))),
             at("/sandbox/inventory", "GET", lambda _, __: shop.stock()),
             at("/sandbox/inventory", "POST", self._set_stock),
+            at(
+                "/sandbox/customers/{customer_id:int}/notes",
+                "GET",
+                lambda request, _: shop.customers.notes(request.path_params["customer_id"]),
+            ),
+            at("/sandbox/prices", "GET", lambda _, __: self.api.prices.shown()),
+            at("/sandbox/prices", "POST", lambda _, wish: self.api.prices.change(wish)),
             at("/sandbox/variants", "POST", lambda _, wish: shop.add_variant(**wish)),
             at("/sandbox/faults", "GET", lambda _, __: [fault.__dict__ for fault in self.faults]),
             at("/sandbox/faults", "POST", self._break),
@@ -277,6 +329,12 @@ class Sandbox:
             f"<!doctype html><title>Sandbox shop</title><h1>Sandbox shop</h1><p>{html.escape(self.schema.note)}"
             f"<p>webhooks: {html.escape(json.dumps(queue))}<table cellpadding=4><tr>{heads}{rows}</table>"
         )
+
+
+def _lines_of(order: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[int, int]:
+    """Quantities by line id, of what is named by SKU or by id."""
+    named = {name: line["id"] for line in order["line_items"] for name in (line["sku"], str(line["id"]))}
+    return {named[name]: int(quantity) for name, quantity in wanted.items()}
 
 
 def _brief(order: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,11 @@ from graphql import (
     validate,
 )
 
-from resources.sandbox.shopify_orders import LOCATION_ID, LOCATION_NAME
+from resources.sandbox.shopify_book import AddressBook
+from resources.sandbox.shopify_ids import gid, number_of
+from resources.sandbox.shopify_orders import LOCATION_ID, LOCATION_NAME, graphql_customer
+from resources.sandbox.shopify_prices import PriceBook
+from resources.sandbox.shopify_refunds import refund_by_app
 from resources.sandbox.shopify_schema import Schema, query_cost
 from resources.sandbox.shopify_shop import NotPossible, Shop
 
@@ -34,16 +38,6 @@ REASONS = (  # why a quantity may be set
 TERM = re.compile(r"""(\w+):(>=|<=|>|<)?("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\S+)""")
 
 
-def gid(kind: str, number: int) -> str:
-    return f"gid://shopify/{kind}/{number}"
-
-
-def number_of(identifier: str, kind: str) -> int | None:
-    """The number in a global id of that kind; None for any other text."""
-    found = re.fullmatch(rf"gid://shopify/{kind}/(\d+)(\?.*)?", identifier)
-    return int(found[1]) if found else None
-
-
 def zulu(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -54,6 +48,8 @@ class AdminApi:
     def __init__(self, shop: Shop, schema: Schema) -> None:
         self.shop, self.schema = shop, schema
         self.points, self.counted_at = BUCKET, time.monotonic()
+        self.prices = PriceBook(shop, self._page, self._variant)
+        self.book = AddressBook(shop.customers)
         self.root = {
             "shop": self._shop,
             "order": self._order,
@@ -68,6 +64,16 @@ class AdminApi:
             "inventorySetQuantities": self._set_quantities,
             "fulfillmentCreate": self._create_fulfilment,
             "fulfillmentTrackingInfoUpdate": self._update_tracking,
+            "fulfillmentEventCreate": self._tell_of_parcel,
+            **self.prices.root,
+            "customer": lambda info, id: self._person(self.shop.customers.body(number_of(id, "Customer") or 0)),
+            "customers": self._customers,
+            **self.book.root,
+            "customerEmailMarketingConsentUpdate": lambda info, input: self._consent(input, "email"),
+            "customerSmsMarketingConsentUpdate": lambda info, input: self._consent(input, "sms"),
+            "metafieldsSet": self._set_metafields,
+            "refundCreate": self._create_refund,
+            "metafieldsDelete": self._delete_metafields,
         }
 
     def answer(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,7 +159,8 @@ class AdminApi:
     # --- what can be read
 
     def _shop(self, info: GraphQLResolveInfo) -> dict[str, Any]:
-        return {"id": gid("Shop", 1), "name": "Concord Sandbox", "currencyCode": "EUR", "ianaTimezone": "Europe/Berlin"}
+        shop = {"id": gid("Shop", 1), "name": "Concord Sandbox", "currencyCode": "EUR", "taxesIncluded": False}
+        return {**shop, "ianaTimezone": "Europe/Berlin"}
 
     def _here(self) -> dict[str, Any]:
         return {
@@ -184,13 +191,20 @@ class AdminApi:
             }
             for parcel in order["fulfillments"]
         ]
+        refunds = [self._paged(one, "transactions", "refundLineItems", "orderAdjustments") for one in order["refunds"]]
+        returns = [self._paged(one, "returnLineItems", "exchangeLineItems") for one in order["returns"]]
         lines = [{**line, "taxLines": _listed(line["taxLines"])} for line in order["lineItems"]]
         return {
             **order,
             "lineItems": self._whole(lines),
             "fulfillmentOrders": self._whole(parts),
             "fulfillments": _listed(parcels),
+            "refunds": _listed(refunds),
+            "returns": self._whole(returns),
         }
+
+    def _paged(self, record: dict[str, Any], *lists: str) -> dict[str, Any]:
+        return {**record, **{name: self._whole(record[name]) for name in lists}}
 
     def _orders(
         self, info: GraphQLResolveInfo, query: str | None = None, sortKey: str = "PROCESSED_AT", **page: Any
@@ -283,7 +297,7 @@ class AdminApi:
 
     def _level(self, row: Mapping[str, Any]) -> dict[str, Any]:
         moved = zulu(row["moved_at"])
-        names = ("available", "committed", "on_hand")
+        names = ("available", "committed", "on_hand", "reserved")
 
         def quantities(info: GraphQLResolveInfo, names_: Sequence[str]) -> list[dict[str, Any]]:
             unknown = [name for name in names_ if name not in names]
@@ -293,7 +307,7 @@ class AdminApi:
                 {
                     "id": f"gid://shopify/InventoryQuantity/{row['inventory_item_id']}?name={name}",
                     "name": name,
-                    "quantity": row[name],
+                    "quantity": 0 if name == "reserved" else row[name],  # its baskets hold nothing
                     "updatedAt": None if name == "on_hand" else moved,
                 }
                 for name in names_
@@ -313,6 +327,24 @@ class AdminApi:
     # --- what can be written
 
     def _set_quantities(self, info: GraphQLResolveInfo, input: Mapping[str, Any]) -> dict[str, Any]:
+        if any("changeFromQuantity" not in one for one in input["quantities"]):
+            message = "InventoryQuantityInput must include the following argument: changeFromQuantity."
+            raise GraphQLError(message, extensions={"code": "INVALID_FIELD_ARGUMENTS"})
+
+        def set_them() -> dict[str, Any]:
+            problems = self._why_not(input)
+            return _refused(*problems) if problems else self._set(input)
+
+        return self._once(info, input, set_them, lambda code, message: _refused((code, None, message)))
+
+    def _once(
+        self,
+        info: GraphQLResolveInfo,
+        input: Mapping[str, Any],
+        do: Callable[[], dict[str, Any]],
+        refuse: Callable[[str, str], dict[str, Any]],
+    ) -> dict[str, Any]:
+        """Do what a mutation asks for once for each key of its directive; what it answers is kept with the key."""
         directive = self.schema.graphql.get_directive("idempotent")
         assert directive is not None
         given = get_directive_values(directive, info.field_nodes[0], info.variable_values)
@@ -320,26 +352,31 @@ class AdminApi:
         if not key:
             message = "The @idempotent directive is required for this mutation but was not provided."
             raise GraphQLError(message, extensions={"code": "BAD_REQUEST"})
-        if any("changeFromQuantity" not in one for one in input["quantities"]):
-            message = "InventoryQuantityInput must include the following argument: changeFromQuantity."
-            raise GraphQLError(message, extensions={"code": "INVALID_FIELD_ARGUMENTS"})
-        request = json.dumps(input, sort_keys=True)
+        request = json.dumps(input, sort_keys=True, default=str)
         with self.shop.transaction() as database:
             known = self.shop.rows("select request, answer from idempotency where key = ?", key)
             if known and known[0]["request"] != request:
                 message = "The same idempotency key cannot be used with different operation parameters."
-                return _refused(("IDEMPOTENCY_KEY_PARAMETER_MISMATCH", None, message))
+                return refuse("IDEMPOTENCY_KEY_PARAMETER_MISMATCH", message)
             if known and known[0]["answer"] is None:
                 message = "A previous request with this idempotency key failed. Retry with a new idempotency key."
-                return _refused(("IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED", None, message))
+                return refuse("IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED", message)
             if known:
                 answer: dict[str, Any] = json.loads(known[0]["answer"])
                 return answer
-            problems = self._why_not(input)
-            answer = _refused(*problems) if problems else self._set(input)
-            kept = None if problems else json.dumps(answer)
+            answer = do()
+            kept = None if answer["userErrors"] else json.dumps(answer)
             database.execute("insert into idempotency values (?, ?, ?)", (key, request, kept))
         return answer
+
+    def _create_refund(self, info: GraphQLResolveInfo, input: Mapping[str, Any]) -> dict[str, Any]:
+        def refuse(_: str, message: str) -> dict[str, Any]:
+            return {"refund": None, "userErrors": [{"field": None, "message": message}]}
+
+        done = self._once(info, input, lambda: refund_by_app(self.shop, input), refuse)
+        order = self._order(info, input["orderId"])
+        made: list[dict[str, Any]] = order["refunds"](info) if order and done["refund"] else []
+        return {**done, "refund": next((one for one in made if one["id"] == done["refund"]), None), "order": order}
 
     def _why_not(self, input: Mapping[str, Any]) -> list[tuple[str, list[str] | None, str]]:
         """What stands against setting these quantities: code, field and message of each."""
@@ -443,6 +480,56 @@ class AdminApi:
             return {"fulfillment": None, "userErrors": [{"field": ["fulfillmentId"], "message": str(reason)}]}
         return {"fulfillment": self._parcel(info, parcel), "userErrors": []}
 
+    def _tell_of_parcel(self, info: GraphQLResolveInfo, fulfillmentEvent: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            event = self.shop.note_event(
+                number_of(fulfillmentEvent["fulfillmentId"], "Fulfillment") or 0, fulfillmentEvent["status"]
+            )
+        except NotPossible as reason:
+            return {"fulfillmentEvent": None, "userErrors": [{"field": ["fulfillmentEvent"], "message": str(reason)}]}
+        return {"fulfillmentEvent": event, "userErrors": []}
+
+    def _customers(
+        self, info: GraphQLResolveInfo, query: str | None = None, sortKey: str = "ID", **page: Any
+    ) -> dict[str, Any]:
+        if sortKey != "ID":
+            raise GraphQLError(f"the sandbox shop does not sort customers by {sortKey}")
+        rows = [row for row in self.shop.customers.rows() if _matches(row, query, {"updated_at": "updated_at"})]
+        found = self._page(rows, page, lambda row: row["customer_id"])
+        return _mapped(found, lambda row: self._person(json.loads(row["body"])))
+
+    def _person(self, customer: dict[str, Any] | None) -> dict[str, Any] | None:
+        return customer and {**graphql_customer(customer), **self.book.resolved(customer)}
+
+    def _consent(self, input: Mapping[str, Any], channel: str) -> dict[str, Any]:
+        told = input[f"{channel}MarketingConsent"]
+        number = number_of(input["customerId"], "Customer") or 0
+        try:
+            self.shop.customers.consent(
+                number,
+                channel,
+                state=told["marketingState"],
+                at=told.get("consentUpdatedAt"),
+                level=told.get("marketingOptInLevel"),
+            )
+        except KeyError:
+            return {"customer": None, "userErrors": [{"field": ["customerId"], "message": "Customer not found"}]}
+        customer = self.shop.customers.body(number)
+        return {"customer": customer and graphql_customer(customer), "userErrors": []}
+
+    def _set_metafields(self, info: GraphQLResolveInfo, metafields: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        for one in metafields:
+            if self.shop.customers.body(number_of(one["ownerId"], "Customer") or 0) is None:
+                problem = {"field": ["metafields"], "message": "Owner does not exist"}
+                return {"metafields": [], "userErrors": [problem]}
+            self.shop.customers.note(one["ownerId"], one["key"], one["value"])
+        return {"metafields": [{"key": one["key"], "value": one["value"]} for one in metafields], "userErrors": []}
+
+    def _delete_metafields(self, info: GraphQLResolveInfo, metafields: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        known = [self.shop.customers.forget(one["ownerId"], one["key"]) for one in metafields]
+        gone = [dict(one) if is_known else None for one, is_known in zip(metafields, known, strict=True)]
+        return {"deletedMetafields": gone, "userErrors": []}
+
     def _parcel(self, info: GraphQLResolveInfo, parcel: Mapping[str, Any]) -> dict[str, Any]:
         order = self.shop.answer_for(parcel["order_id"])
         assert order is not None
@@ -487,7 +574,7 @@ def _connection(rows: Sequence[tuple[tuple[int, int], Any]], first: int) -> dict
     }
 
 
-def _mapped(page: dict[str, Any], shape: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+def _mapped(page: dict[str, Any], shape: Callable[[Any], dict[str, Any] | None]) -> dict[str, Any]:
     page["nodes"] = [shape(row) for row in page["nodes"]]
     page["edges"] = [{**edge, "node": node} for edge, node in zip(page["edges"], page["nodes"], strict=True)]
     return page

@@ -13,6 +13,8 @@ FIRST_NUMBER = 1000
 LOCATION_ID = 71_400_000_001
 LOCATION_NAME = "Main warehouse"
 ZERO = Decimal(0)
+CONSENTS = {"email": "email_marketing_consent", "sms": "sms_marketing_consent"}  # channel: where REST tells it
+PAGE_OF = {"email": ("defaultEmailAddress", "emailAddress"), "sms": ("defaultPhoneNumber", "phoneNumber")}
 
 
 def minor_units(currency: str) -> int:
@@ -97,7 +99,7 @@ def rest_order(content: Mapping[str, Any], *, n: int, placed_at: datetime) -> di
     order["line_items"] = [_line(order, line, index, rate) for index, line in enumerate(content["lines"])]
     _spread_order_discount(order, content.get("order_discount"), rate)
     for line, wished in zip(order["line_items"], content["lines"], strict=True):
-        base = Decimal(line["price"]) * line["quantity"] - _allocated(line)
+        base = Decimal(line["price"]) * line["quantity"] - allocated(line)
         line["tax_lines"] = _taxes(order, base, wished.get("taxes", []), rate)
     order["shipping_lines"] = [_shipping(order, content["shipping"], rate)] if content.get("shipping") else []
     _total(order, rate)
@@ -129,7 +131,7 @@ def _customer(content: Mapping[str, Any], at: datetime) -> dict[str, Any] | None
     }
 
 
-def _bag(order: Mapping[str, Any], amount: Decimal, rate: Decimal) -> dict[str, Any]:
+def in_both_currencies(order: Mapping[str, Any], amount: Decimal, rate: Decimal) -> dict[str, Any]:
     """An amount in the shop's and in the customer's currency."""
     shop, shown = order["currency"], order["presentment_currency"]
     return {
@@ -168,7 +170,7 @@ def _line(order: dict[str, Any], wished: Mapping[str, Any], index: int, rate: De
         "grams": 0,
         "name": wished["title"],
         "price": str(rounded(price, order["currency"])),
-        "price_set": _bag(order, price, rate),
+        "price_set": in_both_currencies(order, price, rate),
         "product_exists": wished.get("variant_id") is not None,
         "product_id": wished.get("product_id"),
         "properties": list(wished.get("properties", [])),
@@ -178,7 +180,7 @@ def _line(order: dict[str, Any], wished: Mapping[str, Any], index: int, rate: De
         "taxable": bool(wished.get("taxes")),
         "title": wished["title"],
         "total_discount": str(rounded(ZERO, order["currency"])),
-        "total_discount_set": _bag(order, ZERO, rate),
+        "total_discount_set": in_both_currencies(order, ZERO, rate),
         "variant_id": wished.get("variant_id"),
         "variant_inventory_management": "shopify" if wished.get("variant_id") else None,
         "variant_title": wished.get("variant_title"),
@@ -190,11 +192,11 @@ def _line(order: dict[str, Any], wished: Mapping[str, Any], index: int, rate: De
 
 
 def _allocation(order: Mapping[str, Any], amount: Decimal, rate: Decimal, index: int) -> dict[str, Any]:
-    bag = _bag(order, amount, rate)
+    bag = in_both_currencies(order, amount, rate)
     return {"amount": bag["shop_money"]["amount"], "amount_set": bag, "discount_application_index": index}
 
 
-def _allocated(line: Mapping[str, Any]) -> Decimal:
+def allocated(line: Mapping[str, Any]) -> Decimal:
     return sum((Decimal(part["amount"]) for part in line["discount_allocations"]), ZERO)
 
 
@@ -202,7 +204,7 @@ def _spread_order_discount(order: dict[str, Any], discount: Mapping[str, Any] | 
     """Spread a code's discount over the lines by their value; the last line takes what rounding left."""
     if discount is None:
         return
-    values = [Decimal(line["price"]) * line["quantity"] - _allocated(line) for line in order["line_items"]]
+    values = [Decimal(line["price"]) * line["quantity"] - allocated(line) for line in order["line_items"]]
     subtotal, worth = sum(values, ZERO), Decimal(discount["value"])
     wanted = subtotal * worth / 100 if discount["kind"] == "percentage" else min(worth, subtotal)
     left = whole = rounded(wanted, order["currency"])
@@ -234,7 +236,7 @@ def _taxes(
     net = base / (1 + together) if order["taxes_included"] else base
     lines = []
     for tax in taxes:
-        bag = _bag(order, net * Decimal(tax["rate"]), rate)
+        bag = in_both_currencies(order, net * Decimal(tax["rate"]), rate)
         lines.append(
             {
                 "channel_liable": False,
@@ -248,7 +250,7 @@ def _taxes(
 
 
 def _shipping(order: Mapping[str, Any], wished: Mapping[str, Any], rate: Decimal) -> dict[str, Any]:
-    bag = _bag(order, Decimal(wished["price"]), rate)
+    bag = in_both_currencies(order, Decimal(wished["price"]), rate)
     return {
         "id": FIRST_ORDER_ID * 2 + order["number"],
         "carrier_identifier": None,
@@ -267,12 +269,12 @@ def _shipping(order: Mapping[str, Any], wished: Mapping[str, Any], rate: Decimal
     }
 
 
-def _tax_of(parts: Sequence[Mapping[str, Any]]) -> Decimal:
+def tax_of(parts: Sequence[Mapping[str, Any]]) -> Decimal:
     return sum((Decimal(tax["price"]) for part in parts for tax in part["tax_lines"]), ZERO)
 
 
 def _write(order: dict[str, Any], name: str, amount: Decimal, rate: Decimal, *, plain: bool = True) -> None:
-    bag = _bag(order, amount, rate)
+    bag = in_both_currencies(order, amount, rate)
     order[f"{name}_set"] = bag
     if plain:
         order[name] = bag["shop_money"]["amount"]
@@ -282,9 +284,9 @@ def _total(order: dict[str, Any], rate: Decimal) -> None:
     """The amounts as ordered; they stay when the order is edited."""
     lines, shipping = order["line_items"], order["shipping_lines"]
     before = sum((Decimal(line["price"]) * line["quantity"] for line in lines), ZERO)
-    discounts = sum((_allocated(line) for line in lines), ZERO)
+    discounts = sum((allocated(line) for line in lines), ZERO)
     carriage = sum((Decimal(line["price"]) for line in shipping), ZERO)
-    tax = _tax_of(lines) + _tax_of(shipping)
+    tax = tax_of(lines) + tax_of(shipping)
     _write(order, "total_line_items_price", before, rate)
     _write(order, "total_discounts", discounts, rate)
     _write(order, "subtotal_price", before - discounts, rate)
@@ -317,13 +319,13 @@ def recount(order: dict[str, Any]) -> None:
     subtotal = discounts = tax = ZERO
     for line in order["line_items"]:
         share = Decimal(line["current_quantity"]) / line["quantity"] if line["quantity"] else ZERO
-        off = rounded(_allocated(line) * share, order["currency"])
+        off = rounded(allocated(line) * share, order["currency"])
         subtotal += Decimal(line["price"]) * line["current_quantity"] - off
         discounts += off
-        tax += rounded(_tax_of([line]) * share, order["currency"])
+        tax += rounded(tax_of([line]) * share, order["currency"])
     is_cancelled = order["cancelled_at"] is not None
     carriage = ZERO if is_cancelled else sum((Decimal(line["price"]) for line in order["shipping_lines"]), ZERO)
-    tax += ZERO if is_cancelled else _tax_of(order["shipping_lines"])
+    tax += ZERO if is_cancelled else tax_of(order["shipping_lines"])
     total = subtotal + carriage + (ZERO if order["taxes_included"] else tax)
     _write(order, "current_subtotal_price", subtotal, rate)
     _write(order, "current_total_discounts", discounts, rate)
@@ -382,22 +384,29 @@ def graphql_order(order: Mapping[str, Any]) -> dict[str, Any]:
         "displayFulfillmentStatus": {None: "UNFULFILLED", "partial": "PARTIALLY_FULFILLED"}.get(
             order["fulfillment_status"], "FULFILLED"
         ),
-        "currentSubtotalPriceSet": _money_bag(order["current_subtotal_price_set"]),
-        "currentTotalDiscountsSet": _money_bag(order["current_total_discounts_set"]),
-        "currentTotalPriceSet": _money_bag(order["current_total_price_set"]),
-        "currentTotalTaxSet": _money_bag(order["current_total_tax_set"]),
-        "currentShippingPriceSet": _money_bag(order["current_shipping_price_set"]),
-        "subtotalPriceSet": _money_bag(order["subtotal_price_set"]),
-        "totalDiscountsSet": _money_bag(order["total_discounts_set"]),
-        "totalPriceSet": _money_bag(order["total_price_set"]),
-        "totalShippingPriceSet": _money_bag(order["total_shipping_price_set"]),
-        "totalTaxSet": _money_bag(order["total_tax_set"]),
+        "currentSubtotalPriceSet": money_bag(order["current_subtotal_price_set"]),
+        "currentTotalDiscountsSet": money_bag(order["current_total_discounts_set"]),
+        "currentTotalPriceSet": money_bag(order["current_total_price_set"]),
+        "currentTotalTaxSet": money_bag(order["current_total_tax_set"]),
+        "currentShippingPriceSet": money_bag(order["current_shipping_price_set"]),
+        "subtotalPriceSet": money_bag(order["subtotal_price_set"]),
+        "totalDiscountsSet": money_bag(order["total_discounts_set"]),
+        "totalPriceSet": money_bag(order["total_price_set"]),
+        "totalShippingPriceSet": money_bag(order["total_shipping_price_set"]),
+        "totalTaxSet": money_bag(order["total_tax_set"]),
         "taxLines": [_tax_line(tax) for tax in order["tax_lines"]],
-        "shippingAddress": _address(order["shipping_address"], f"{order['id']}1"),
-        "billingAddress": _address(order["billing_address"], f"{order['id']}2"),
-        "customer": _graphql_customer(order["customer"]),
+        "currentTotalDutiesSet": None,
+        "transactions": [],  # its money is the payment service's, and it sells no gift cards
+        "totalTipReceivedSet": money_bag(in_both_currencies(order, Decimal(order["total_tip_received"]), Decimal(1))),
+        "shippingLine": next(
+            ({"taxLines": [_tax_line(tax) for tax in line["tax_lines"]]} for line in order["shipping_lines"]), None
+        ),
+        "shippingAddress": graphql_address(order["shipping_address"], f"{order['id']}1"),
+        "billingAddress": graphql_address(order["billing_address"], f"{order['id']}2"),
+        "customer": order["customer"] and graphql_customer(order["customer"]),
         "lineItems": [_graphql_line(order, line) for line in order["line_items"]],
         "fulfillments": [_graphql_fulfilment(parcel) for parcel in order["fulfillments"]],
+        "refunds": [_graphql_refund(refund) for refund in order["refunds"]],
     }
 
 
@@ -407,7 +416,7 @@ def _amount(text: str) -> str:
     return f"{whole}.{decimals.rstrip('0') or '0'}"
 
 
-def _money_bag(bag: Mapping[str, Any]) -> dict[str, Any]:
+def money_bag(bag: Mapping[str, Any]) -> dict[str, Any]:
     return {
         f"{whose}Money": {
             "amount": _amount(bag[f"{whose}_money"]["amount"]),
@@ -423,11 +432,11 @@ def _tax_line(tax: Mapping[str, Any]) -> dict[str, Any]:
         "rate": tax["rate"],
         "ratePercentage": tax["rate"] * 100,
         "channelLiable": tax["channel_liable"],
-        "priceSet": _money_bag(tax["price_set"]),
+        "priceSet": money_bag(tax["price_set"]),
     }
 
 
-def _address(address: Mapping[str, Any] | None, address_id: str) -> dict[str, Any] | None:
+def graphql_address(address: Mapping[str, Any] | None, address_id: str) -> dict[str, Any] | None:
     if address is None:
         return None
     return {
@@ -448,21 +457,6 @@ def _address(address: Mapping[str, Any] | None, address_id: str) -> dict[str, An
     }
 
 
-def _graphql_customer(customer: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if customer is None:
-        return None
-    return {
-        "id": customer["admin_graphql_api_id"],
-        "legacyResourceId": str(customer["id"]),
-        "firstName": customer["first_name"],
-        "lastName": customer["last_name"],
-        "displayName": f"{customer['first_name']} {customer['last_name']}".strip(),
-        "email": customer["email"],
-        "defaultEmailAddress": customer["email"] and {"emailAddress": customer["email"]},
-        "defaultPhoneNumber": customer["phone"] and {"phoneNumber": customer["phone"]},
-    }
-
-
 def _graphql_line(order: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": line["admin_graphql_api_id"],
@@ -478,11 +472,43 @@ def _graphql_line(order: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str
         "taxable": line["taxable"],
         "isGiftCard": line["gift_card"],
         "customAttributes": [{"key": p["name"], "value": p["value"]} for p in line["properties"]],
-        "originalUnitPriceSet": _money_bag(line["price_set"]),
+        "originalUnitPriceSet": money_bag(line["price_set"]),
         "discountAllocations": [
-            {"allocatedAmountSet": _money_bag(part["amount_set"])} for part in line["discount_allocations"]
+            {"allocatedAmountSet": money_bag(part["amount_set"])} for part in line["discount_allocations"]
         ],
         "taxLines": [_tax_line(tax) for tax in line["tax_lines"]],
+    }
+
+
+def _graphql_refund(refund: Mapping[str, Any]) -> dict[str, Any]:
+    def money(amount: Decimal | str, currency: str) -> dict[str, Any]:
+        told = {"amount": _amount(str(amount)), "currencyCode": currency}
+        return {"shopMoney": told, "presentmentMoney": told}
+
+    paid = refund["transactions"]
+    total = sum((Decimal(one["amount"]) for one in paid), ZERO)
+    return {
+        "__typename": "Refund",
+        "id": refund["admin_graphql_api_id"],
+        "legacyResourceId": str(refund["id"]),
+        "createdAt": graphql_time(refund["created_at"]),
+        "processedAt": graphql_time(refund["processed_at"]),
+        "updatedAt": graphql_time(refund["created_at"]),
+        "note": refund["note"],
+        "return": refund.get("return") and {"id": refund["return"]["admin_graphql_api_id"]},
+        "totalRefundedSet": money(total, paid[0]["currency"] if paid else "EUR"),
+        "transactions": [
+            {
+                "id": f"gid://shopify/OrderTransaction/{one['id']}",
+                "kind": "REFUND",
+                "status": one["status"].upper(),
+                "gateway": one["gateway"],
+                "authorizationCode": one["authorization"],
+                "amountSet": money(one["amount"], one["currency"]),
+                "createdAt": graphql_time(one["created_at"]),
+            }
+            for one in paid
+        ],
     }
 
 
@@ -493,7 +519,9 @@ def _graphql_fulfilment(parcel: Mapping[str, Any]) -> dict[str, Any]:
         "legacyResourceId": str(parcel["id"]),
         "name": parcel["name"],
         "status": parcel["status"].upper(),
-        "displayStatus": "FULFILLED" if parcel["status"] == "success" else "CANCELED",
+        "displayStatus": (parcel["shipment_status"] or "fulfilled").upper()
+        if parcel["status"] == "success"
+        else "CANCELED",
         "createdAt": graphql_time(parcel["created_at"]),
         "updatedAt": graphql_time(parcel["updated_at"]),
         "totalQuantity": sum(line["quantity"] for line in parcel["line_items"]),
@@ -511,3 +539,29 @@ def _graphql_fulfilment(parcel: Mapping[str, Any]) -> dict[str, Any]:
             for position, line in enumerate(parcel["line_items"])
         ],
     }
+
+
+def graphql_customer(customer: Mapping[str, Any]) -> dict[str, Any]:
+    """A customer as GraphQL answers them."""
+    told: dict[str, Any] = {
+        "id": customer["admin_graphql_api_id"],
+        "legacyResourceId": str(customer["id"]),
+        "createdAt": customer["created_at"],
+        "updatedAt": customer["updated_at"],
+        "firstName": customer["first_name"],
+        "lastName": customer["last_name"],
+        "displayName": f"{customer['first_name']} {customer['last_name']}".strip(),
+        "email": customer["email"],
+        "tags": customer.get("tags", []),
+        "defaultAddress": graphql_address(customer.get("default_address"), f"{customer['id']}3"),
+    }
+    for channel, value in (("email", customer["email"]), ("sms", customer["phone"])):
+        place, name = PAGE_OF[channel]
+        consent = customer.get(CONSENTS[channel]) or {}
+        told[place] = value and {
+            name: value,
+            "marketingState": consent.get("state", "not_subscribed").upper(),
+            "marketingOptInLevel": (consent.get("opt_in_level") or "unknown").upper(),
+            "marketingUpdatedAt": consent.get("consent_updated_at"),
+        }
+    return told

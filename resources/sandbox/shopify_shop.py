@@ -8,19 +8,24 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from resources.sandbox.catalogue import CATALOGUE
+from resources.sandbox.shopify_customers import Customers
 from resources.sandbox.shopify_orders import (
     FIRST_ORDER_ID,
     LOCATION_ID,
     LOCATION_NAME,
+    ZERO,
     graphql_order,
     recount,
     rest_order,
     rest_time,
+    rounded,
 )
+from resources.sandbox.shopify_returns import graphql_refund_line, graphql_return
 
 TABLES = """
 create table if not exists orders (
@@ -63,12 +68,19 @@ create table if not exists webhooks (
 create index if not exists webhooks_due on webhooks (due_at) where sent_at is null;
 create table if not exists plans (plan_id integer primary key, order_id integer, due_at real not null, step text not null);
 create table if not exists idempotency (key text primary key, request text not null, answer text);
+create table if not exists payments (order_id integer primary key, authorization text not null);
+create table if not exists returns (return_id integer primary key, order_id integer not null, body text not null);
+create index if not exists returns_of on returns (order_id);
 create table if not exists facts (name text primary key, value text not null);
 """
 FIRST_VARIANT = 44_900_000_000
 FIRST_PRODUCT = 8_300_000_000
 FIRST_ITEM = 47_000_000_000
 PARCEL_BASE, PARCEL = 4_000_000_000, 10_000_000_000  # the n-th parcel of an order: n of the latter beyond its base
+REFUND_BASE, REFUND = 4_000_000_000_000, 10_000_000_000  # the same of its refunds, below its own id
+RETURNS = (
+    "(select json_group_array(json(returns.body)) from returns where returns.order_id = orders.order_id) as returns"
+)
 PART = 1_000_000_000_000  # an order has one fulfilment order, whose id lies so far beyond its own
 DAY = 86_400
 
@@ -87,6 +99,7 @@ class Shop:
         self.database.row_factory = sqlite3.Row
         self.database.execute("pragma journal_mode = wal")  # a killed process loses nothing that was committed
         self.database.executescript(TABLES)
+        self.customers = Customers(self)
         self.is_posting = True
         with self.transaction():
             for sku, title, price, stock in CATALOGUE:
@@ -138,6 +151,13 @@ class Shop:
         found = self.rows("select * from variants where sku = ? order by variant_id limit 1", sku)
         return found[0] if found else None
 
+    def set_price(self, variant_id: int, price: str) -> None:
+        with self.transaction() as database:
+            database.execute(
+                "update variants set price = ?, updated_at = ? where variant_id = ?",
+                (price, int(time.time()), variant_id),
+            )
+
     def stock(self) -> list[dict[str, Any]]:
         return self.rows(
             "select *, available + committed as on_hand, max(levels.updated_at, variants.updated_at) as moved_at"
@@ -184,6 +204,8 @@ class Shop:
             self.remember("orders", str(n))
             content = {**content, "lines": [self._known(line) for line in content["lines"]]}
             order = rest_order(content, n=n, placed_at=datetime.now(UTC))
+            if order["customer"]:
+                order["customer"] = self.customers.known(order["customer"], order["buyer_accepts_marketing"])
             for line in order["line_items"]:
                 self._move_line(line, available=-line["quantity"], committed=line["quantity"])
             part = {
@@ -207,7 +229,7 @@ class Shop:
                 (order["id"], n, order["name"], now, now, _text(order), _text([part])),
             )
             wish = content.get("webhooks") or {}
-            self._tell(["orders/create"], order, late=wish.get("late", 0), twice=wish.get("twice", False))
+            self.tell(["orders/create"], order, late=wish.get("late", 0), twice=wish.get("twice", False))
             for step in content.get("then") or []:
                 database.execute(
                     "insert into plans (order_id, due_at, step) values (?, ?, ?)",
@@ -258,7 +280,7 @@ class Shop:
             recount(order)
             _close_parts(parts)
             self.save(order, parts)
-            self._tell(["orders/updated"], order)
+            self.tell(["orders/updated"], order)
         return order
 
     def pay(self, order_id: int) -> dict[str, Any]:
@@ -269,7 +291,7 @@ class Shop:
             order["financial_status"] = "paid"
             recount(order)
             self.save(order)
-            self._tell(["orders/updated"], order)
+            self.tell(["orders/updated"], order)
         return order
 
     def cancel(self, order_id: int, reason: str = "customer") -> dict[str, Any]:
@@ -280,7 +302,7 @@ class Shop:
                 raise NotPossible(f"{order['name']} is cancelled already")
             if order["fulfillments"]:
                 raise NotPossible("Cannot cancel an order that has outstanding fulfillments")
-            was_paid, total = order["financial_status"] == "paid", order["current_total_price"]
+            was_paid, total = _is_paid(order), Decimal(order["current_total_price"]) - _refunded(order)
             back = []
             for line in order["line_items"]:
                 self._move_line(line, available=line["current_quantity"], committed=-line["current_quantity"])
@@ -291,26 +313,129 @@ class Shop:
             at = rest_time(datetime.now(UTC))
             order |= {"cancelled_at": at, "closed_at": at, "cancel_reason": reason}
             order["financial_status"] = "refunded" if was_paid else "voided"
-            order["refunds"].append(
-                {
-                    "id": order["id"] - 4_000_000_000_000,
-                    "order_id": order["id"],
-                    "created_at": at,
-                    "processed_at": at,
-                    "note": None,
-                    "restock": True,
-                    "refund_line_items": back,
-                    "transactions": [{"kind": "refund", "status": "success", "amount": total}] if was_paid else [],
-                }
-            )
+            refund = self._refund_of(order, total if was_paid else ZERO, "success") | {
+                "restock": True,
+                "refund_line_items": back,
+            }
+            order["refunds"].append(refund)
             for part in parts:
                 part["status"] = "CANCELLED"
                 for line in part["lines"]:
                     line["remaining"] = 0
             recount(order)
             self.save(order, parts)
-            self._tell(["orders/cancelled", "orders/updated"], order)
+            self.tell(["orders/cancelled", "orders/updated"], order)
+            if refund["transactions"]:
+                self.tell(["refunds/create"], refund)
         return order
+
+    def refund(
+        self,
+        order_id: int,
+        amount: Decimal,
+        *,
+        status: str,
+        note: str | None = None,
+        parts: Sequence[Mapping[str, Any]] = (),
+        gateway: str = "stripe",
+    ) -> dict[str, Any]:
+        """Give back an amount, for these parts of its lines; `status` says whether the payment service took it.
+
+        What goes by the gateway `manual` is written down and no more. Raises NotPossible.
+        """
+        with self.transaction():
+            order = self.order(order_id)
+            left = Decimal(order["total_price"]) - _refunded(order)
+            if not _is_paid(order) or order["cancelled_at"] or not ZERO <= amount <= left or not (amount or parts):
+                raise NotPossible(f"{order['name']}: {amount} cannot be given back")
+            refund = self._refund_of(order, amount, status, gateway) | {"note": note, "refund_line_items": list(parts)}
+            order["refunds"].append(refund)
+            for line in order["line_items"]:
+                for part in (one for one in parts if one["line_item_id"] == line["id"]):
+                    line["current_quantity"] -= part["quantity"]
+            order["financial_status"] = "refunded" if amount == left else "partially_refunded"
+            recount(order)
+            self.save(order)
+            self.tell(["orders/updated"], order)
+            self.tell(["refunds/create"], refund)
+        return refund
+
+    def _refund_of(
+        self, order: Mapping[str, Any], amount: Decimal, status: str, gateway: str = "stripe"
+    ) -> dict[str, Any]:
+        """The order's next refund; without an amount it moves no money."""
+        at = rest_time(datetime.now(UTC))
+        refund_id = order["id"] - REFUND_BASE + len(order["refunds"]) * REFUND
+        known = self.rows("select authorization from payments where order_id = ?", order["id"])
+        transaction = {
+            "id": refund_id + 1,
+            "order_id": order["id"],
+            "kind": "refund",
+            "gateway": gateway,
+            "status": status,
+            "message": "" if status == "success" else "The payment service could not be reached.",
+            "amount": str(rounded(amount, order["currency"])),
+            "currency": order["currency"],
+            "authorization": known[0]["authorization"] if known and gateway != "manual" else None,
+            "created_at": at,
+            "processed_at": at,
+        }
+        return {
+            "id": refund_id,
+            "admin_graphql_api_id": f"gid://shopify/Refund/{refund_id}",
+            "order_id": order["id"],
+            "created_at": at,
+            "processed_at": at,
+            "note": None,
+            "restock": False,
+            "refund_line_items": [],
+            "transactions": [transaction] if amount > 0 else [],
+        }
+
+    # --- returns, as the customer service asks
+
+    def returns_of(self, order_id: int) -> list[dict[str, Any]]:
+        rows = self.rows("select body from returns where order_id = ? order by return_id", order_id)
+        return [json.loads(row["body"]) for row in rows]
+
+    def return_named(self, return_id: int) -> tuple[int, dict[str, Any]]:
+        """The order's id and the return as REST tells it. Raises NotPossible."""
+        found = self.rows("select order_id, body from returns where return_id = ?", return_id)
+        if not found:
+            raise NotPossible(f"there is no return {return_id}")
+        return found[0]["order_id"], json.loads(found[0]["body"])
+
+    def keep_return(self, order_id: int, told: Mapping[str, Any]) -> None:
+        with self.transaction() as database:
+            database.execute("insert or replace into returns values (?, ?, ?)", (told["id"], order_id, _text(told)))
+
+    def paid_by(self, order_id: int, authorization: str) -> None:
+        """Remember by which payment of the payment service the order is paid."""
+        with self.transaction() as database:
+            database.execute("insert or replace into payments values (?, ?)", (order_id, authorization))
+
+    def to_settle(self, since: int, limit: int = 1000) -> list[dict[str, Any]]:
+        """The orders that changed since then, oldest change first, as the shop's till needs them."""
+        found = self.rows(
+            "select n, updated_at, body from orders where updated_at >= ? order by updated_at, order_id limit ?",
+            since,
+            limit,
+        )
+        names = (
+            "id",
+            "name",
+            "currency",
+            "total_price",
+            "current_total_price",
+            "financial_status",
+            "cancelled_at",
+            "refunds",
+        )
+        bodies = [json.loads(row["body"]) for row in found]
+        return [
+            {"n": row["n"], "updated_at": row["updated_at"], **{name: body[name] for name in names}}
+            for row, body in zip(found, bodies, strict=True)
+        ]
 
     def patch(self, order_id: int, changes: Mapping[str, Any], *, touch: bool = True) -> dict[str, Any]:
         """Write into an order behind everybody's back: no webhook, no arithmetic. For lost webhooks, foreign writes."""
@@ -325,7 +450,7 @@ class Shop:
             database.execute("delete from orders where order_id = ?", (order_id,))
             database.execute("delete from plans where order_id = ?", (order_id,))
             if webhook:
-                self._tell(["orders/delete"], {"id": order["id"]})
+                self.tell(["orders/delete"], {"id": order["id"]})
 
     def fulfil(
         self,
@@ -382,7 +507,7 @@ class Shop:
             _close_parts(parts)
             recount(order)
             self.save(order, parts)
-            self._tell(["orders/updated"], order)
+            self.tell(["orders/updated"], order)
         return parcel
 
     def retrack(self, parcel_id: int, *, number: str | None, company: str | None, url: str | None) -> dict[str, Any]:
@@ -396,13 +521,25 @@ class Shop:
                     parcel["tracking_numbers"] = [number] if number else []
                     parcel["updated_at"] = rest_time(datetime.now(UTC))
                     self.save(order)
-                    self._tell(["orders/updated"], order)
+                    self.tell(["orders/updated"], order)
                     return dict(parcel)
+        raise NotPossible("Fulfillment does not exist.")
+
+    def note_event(self, parcel_id: int, status: str) -> dict[str, Any]:
+        """Note how far a parcel has come. Raises NotPossible."""
+        with self.transaction():
+            order = self.order(parcel_id % PARCEL - PARCEL_BASE + FIRST_ORDER_ID)
+            for parcel in order["fulfillments"]:
+                if parcel["id"] == parcel_id:
+                    parcel |= {"shipment_status": status.lower(), "updated_at": rest_time(datetime.now(UTC))}
+                    self.save(order)
+                    self.tell(["orders/updated"], order)
+                    return {"id": f"gid://shopify/FulfillmentEvent/{parcel_id}", "status": status}
         raise NotPossible("Fulfillment does not exist.")
 
     # --- what the world is told
 
-    def _tell(self, topics: Sequence[str], body: Mapping[str, Any], *, late: float = 0, twice: bool = False) -> None:
+    def tell(self, topics: Sequence[str], body: Mapping[str, Any], *, late: float = 0, twice: bool = False) -> None:
         """Queue webhooks of one event: one event id for all topics, a webhook id for each, kept until they are taken."""
         event, now = str(uuid.uuid4()), time.time()
         with self.transaction() as database:
@@ -467,6 +604,10 @@ class Shop:
             self.cancel(order_id, step["reason"])
         elif step["do"] == "pay":
             self.pay(order_id)
+        elif step["do"] == "refund":
+            order = self.order(order_id)
+            amount = rounded(Decimal(order["current_total_price"]) * Decimal(step["share"]), order["currency"])
+            self.refund(order_id, amount, status=step["status"], note=step["note"])
         else:
             lines = self.order(order_id)["line_items"]
             self.edit(order_id, {lines[step["line"]]["id"]: step["quantity"]})
@@ -474,8 +615,8 @@ class Shop:
     # --- as the Admin API asks
 
     def answer_for(self, order_id: int) -> dict[str, Any] | None:
-        """The order as GraphQL answers it, with its fulfilment orders; None when there is none."""
-        found = self.rows("select body, parts from orders where order_id = ?", order_id)
+        """The order as GraphQL answers it, with its fulfilment orders and returns; None when there is none."""
+        found = self.rows(f"select body, parts, {RETURNS} from orders where order_id = ?", order_id)
         return _answer(found[0]) if found else None
 
     def answers(
@@ -485,7 +626,7 @@ class Shop:
         way, than = ("desc", "<") if reverse else ("asc", ">")
         place = f" and ({sort}, order_id) {than} (?, ?)" if after else ""
         found = self.rows(
-            f"select {sort} as place, order_id, body, parts from orders where {where}{place}"
+            f"select {sort} as place, order_id, body, parts, {RETURNS} from orders where {where}{place}"
             f" order by {sort} {way}, order_id {way} limit ?",
             *values,
             *(after or ()),
@@ -494,12 +635,27 @@ class Shop:
         return [((row["place"], row["order_id"]), _answer(row)) for row in found]
 
 
+def _is_paid(order: Mapping[str, Any]) -> bool:
+    return order["financial_status"] in ("paid", "partially_refunded")
+
+
+def _refunded(order: Mapping[str, Any]) -> Decimal:
+    return sum((Decimal(one["amount"]) for refund in order["refunds"] for one in refund["transactions"]), ZERO)
+
+
 def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _answer(row: Mapping[str, Any]) -> dict[str, Any]:
-    order = graphql_order(json.loads(row["body"]))
+    body = json.loads(row["body"])
+    order = graphql_order(body)
+    for answer, refund in zip(order["refunds"], body["refunds"], strict=True):
+        answer["refundLineItems"] = [
+            graphql_refund_line(part) for part in refund["refund_line_items"] if "line_item" in part
+        ]
+        answer["orderAdjustments"] = []
+    order["returns"] = [graphql_return(told) for told in json.loads(row["returns"])]
     order["fulfillmentOrders"] = [_graphql_part(order, part) for part in json.loads(row["parts"])]
     return order
 

@@ -15,7 +15,7 @@ import requests
 
 from resources import settings
 from resources.http import TIMEOUT, session
-from resources.sandbox.catalogue import CATALOGUE
+from resources.sandbox.catalogue import CATALOGUE, DOLLARS
 from resources.sandbox.shopify_orders import rounded
 
 REGULARS = 400  # customers who come again
@@ -170,7 +170,7 @@ def order_content(seed: int, n: int) -> dict[str, Any]:
         "shipping_address": address,
         "billing_address": dict(address),
     }
-    content["lines"] = _lines(country, currency, dice)
+    content["lines"] = _lines(country, currency, shown, dice)
     if dice.random() < 0.15:
         code, kind, value = dice.choice(CODES)
         content["order_discount"] = {"code": code, "kind": kind, "value": value}
@@ -182,6 +182,7 @@ def order_content(seed: int, n: int) -> dict[str, Any]:
     }
     content["then"] = _fate(content, dice)
     content["webhooks"] = _post(content, dice)
+    content["then"] += _refund(content, random.Random(f"{seed}/{n}/refund"))
     return content
 
 
@@ -216,14 +217,21 @@ def _price(net: Decimal, country: Country, currency: str) -> str:
     return str(rounded(net * Decimal(RATES[currency]) * (1 + tax), currency))
 
 
-def _lines(country: Country, currency: str, dice: random.Random) -> list[dict[str, Any]]:
+def _list_price(sku: str, net: str, country: Country, currency: str, shown: str) -> str:
+    """What the shop asks for a thing: by the list of the market, where it has one and shows its currency, else by everybody's."""
+    if (country.code, shown) != ("US", "USD") or sku not in DOLLARS:
+        return _price(Decimal(net), country, currency)
+    return str(rounded(Decimal(DOLLARS[sku]) * Decimal(RATES[currency]) / Decimal(RATES[shown]), currency))
+
+
+def _lines(country: Country, currency: str, shown: str, dice: random.Random) -> list[dict[str, Any]]:
     lines = []
     for sku, title, net, _ in dice.sample(CATALOGUE, dice.choices((1, 2, 3, 5), (40, 30, 20, 10))[0]):
         line: dict[str, Any] = {
             "sku": sku,
             "title": title,
             "quantity": dice.choices((1, 2, 3, 6), (70, 18, 8, 4))[0],
-            "price": _price(Decimal(net), country, currency),
+            "price": _list_price(sku, net, country, currency, shown),
             "taxes": _tax_titles(country),
         }
         if dice.random() < 0.1:
@@ -256,6 +264,16 @@ def _fate(content: Mapping[str, Any], dice: random.Random) -> list[dict[str, Any
             {"after": after, "do": "cancel", "reason": dice.choice(("customer", "inventory", "fraud", "other"))}
         )
     return then
+
+
+def _refund(content: Mapping[str, Any], dice: random.Random) -> list[dict[str, Any]]:
+    """Now and then a part of the money goes back; sometimes the shop cannot tell the payment service so."""
+    if dice.random() >= 0.06 or any(step["do"] == "cancel" for step in content["then"]):
+        return []
+    status = dice.choices(("success", "failure"), (80, 20))[0]
+    note = dice.choice(("Broken on arrival", "Zu klein", "Goodwill"))
+    share = dice.choice(("0.1", "0.25", "1"))
+    return [{"after": dice.randint(200, 600), "do": "refund", "share": share, "status": status, "note": note}]
 
 
 def _post(content: Mapping[str, Any], dice: random.Random) -> dict[str, Any]:
@@ -294,6 +312,8 @@ def traits(content: Mapping[str, Any]) -> set[str]:
         "removed line": any(step["do"] == "edit" and step["quantity"] == 0 for step in steps),
         "lowered quantity": any(step["do"] == "edit" and step["quantity"] > 0 for step in steps),
         "paid later": any(step["do"] == "pay" for step in steps),
+        "money back": any(step["do"] == "refund" for step in steps),
+        "refund that the payment service did not take": any(step.get("status") == "failure" for step in steps),
         "cancelled within seconds": any(step["do"] == "cancel" and step["after"] <= 15 for step in steps),
         "cancelled minutes later": any(step["do"] == "cancel" and step["after"] >= 120 for step in steps),
         "webhook twice": content["webhooks"].get("twice", False),

@@ -4,7 +4,9 @@ SQLite and not Postgres: in batches of 40 one Tryton took 7.5 sales a second on 
 November 2026), for it asks many small questions; and a database that is one file is copied for every test session and
 survives a `kill -9`. Without an invoice per order, as the sandbox is set, SQLite took 11.9.
 
-usage: python -m resources.sandbox.tryton [prepare]
+The CRM is a database of its own with a server of its own, so that the ERP neither waits for it nor shares its time.
+
+usage: python -m resources.sandbox.tryton (erp | crm) [prepare]
 """
 
 import fcntl
@@ -19,13 +21,35 @@ import venv
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from resources import settings
 from resources.sandbox.environment import sandbox_environment
 
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "requirements-tryton.txt"
-MAKES_A_DATABASE = ("requirements-tryton.txt", "tryton_seed.py", "catalogue.py", "countries.csv")
+
+
+class Kind(NamedTuple):
+    """A kind of database: its settings, modules, the script that fills it, and the other files that it is made of."""
+
+    name: str
+    prefix: str  # of its variables
+    port: int
+    modules: tuple[str, ...]
+    seed: str
+    files: tuple[str, ...] = ()
+
+
+ERP = Kind(
+    "tryton",
+    "TRYTON",
+    18069,
+    ("ir", "res", "sale", "product_price_list_dates", "sale_price_list"),
+    "tryton_seed.py",
+    ("catalogue.py", "countries.csv"),
+)
+CRM = Kind("crm", "CRM", 18071, ("ir", "res", "party", "marketing_email"), "crm_seed.py", ("countries.csv",))
 TEMPLATE_USER, TEMPLATE_PASSWORD = (
     "concord",
     "concord-template",
@@ -43,67 +67,67 @@ def home() -> Path:
     return settings.state_dir() / "sandbox" / "tryton"
 
 
-def prepare() -> Path:
+def prepare(kind: Kind) -> Path:
     """The folder with a database that is ready to serve; makes whatever of it is missing."""
     environment = sandbox_environment()
-    folder = home() / "database"
-    database = folder / f"{environment['TRYTON_DATABASE']}.sqlite"
+    folder = home() / ("database" if kind is ERP else kind.name)
+    database = folder / f"{environment[f'{kind.prefix}_DATABASE']}.sqlite"
     if not database.exists():
-        copy_template(database)
-    _set_password(database, environment)
+        copy_template(database, kind)
+    _set_password(database, kind, environment[f"{kind.prefix}_USER"], environment[f"{kind.prefix}_PASSWORD"])
     return folder
 
 
-def serve() -> None:
+def serve(kind: Kind) -> None:
     """Serve the database until a signal ends it; this process becomes Tryton's."""
-    port = settings.port("TRYTON", 18069)
-    folder = prepare()
+    port = settings.port(kind.prefix, kind.port)
+    folder = prepare(kind)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
             sys.exit(
-                f"tryton: port {port} is in use; stop what listens there, or set CONCORD_TRYTON_PORT to a free port"
+                f"tryton: port {port} is in use; stop what listens there, or set CONCORD_{kind.prefix}_PORT to a free port"
             )
-    command = server_command(folder, port, sandbox_environment()["TRYTON_DATABASE"])
+    command = server_command(folder, port, sandbox_environment()[f"{kind.prefix}_DATABASE"])
     _say(f"serving on http://127.0.0.1:{port}/")
     os.dup2(sys.stdout.fileno(), sys.stderr.fileno())  # Tryton logs to stderr
     os.execv(command[0], command)  # noqa: S606 - a list that we built
 
 
-def server_command(folder: Path, port: int, database: str) -> list[str]:
+def server_command(folder: Path, port: int, *databases: str) -> list[str]:
     """What serves the databases of that folder in the foreground."""
     configuration = _configure(folder, port)
-    return [_program("python"), _program("trytond"), "-c", str(configuration), "-d", database]
+    return [_program("python"), _program("trytond"), "-c", str(configuration), "-d", *databases]
 
 
-def copy_template(database: Path) -> None:
+def copy_template(database: Path, kind: Kind) -> None:
     """A filled database of one's own in that file; it appears there whole or not at all."""
-    source = template()
+    source = template(kind)
     database.parent.mkdir(parents=True, exist_ok=True)
     unfinished = database.with_suffix(f".{os.getpid()}")
     shutil.copyfile(source, unfinished)
     unfinished.replace(database)
 
 
-def template() -> Path:
+def template(kind: Kind) -> Path:
     """The filled database that is copied; made once per machine and again when what it is made of has changed.
 
     It is kept under CONCORD_TEST_CACHE, or in the state folder.
     """
-    made_of = b"".join((HERE / name).read_bytes() for name in MAKES_A_DATABASE)
+    made_of = b"".join((HERE / name).read_bytes() for name in (REQUIREMENTS.name, kind.seed, *kind.files))
     cache = Path(os.environ.get("CONCORD_TEST_CACHE") or settings.state_dir() / "cache").resolve()
-    finished = cache / f"tryton-{hashlib.sha256(made_of).hexdigest()[:16]}.sqlite"
-    with _turn(cache / "tryton.lock"):
+    finished = cache / f"{kind.name}-{hashlib.sha256(made_of).hexdigest()[:16]}.sqlite"
+    with _turn(cache / f"{kind.name}.lock"):
         if not finished.exists():
-            _build(finished)
+            _build(finished, kind)
     return finished
 
 
-def _build(finished: Path) -> None:
+def _build(finished: Path, kind: Kind) -> None:
     """A kill on the way leaves a folder that the next attempt empties."""
-    folder = finished.parent / "tryton-unfinished"
+    folder = finished.parent / f"{kind.name}-unfinished"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     database = folder / "template.sqlite"
@@ -111,7 +135,7 @@ def _build(finished: Path) -> None:
     configuration = _configure(folder, 1)  # nothing listens
     password_file = folder / "password"
     password_file.write_text(TEMPLATE_PASSWORD)
-    _say("building the database (about half a minute, once)")
+    _say(f"building the database of {kind.name} (about half a minute, once)")
     command: list[str | Path] = [
         _program("trytond-admin"),
         "-c",
@@ -119,15 +143,13 @@ def _build(finished: Path) -> None:
         "-d",
         "template",
         "-u",
-        "ir",
-        "res",
-        "sale",
+        *kind.modules,
     ]
     _run(
         [*command, "--activate-dependencies", "--indexes", "--email", "admin@example.com"],
         {"TRYTONPASSFILE": str(password_file)},
     )
-    _seed("fill", configuration, "template", TEMPLATE_USER, TEMPLATE_PASSWORD)
+    _seed(kind, "fill", configuration, "template", TEMPLATE_USER, TEMPLATE_PASSWORD)
     with sqlite3.connect(database) as connection:  # one file, without a journal beside it
         connection.execute("pragma wal_checkpoint(truncate)")
         connection.execute("pragma journal_mode=delete")
@@ -136,22 +158,22 @@ def _build(finished: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _set_password(database: Path, environment: Mapping[str, str]) -> None:
+def _set_password(database: Path, kind: Kind, user: str, password: str) -> None:
     """Give the copy the password that its environment says, when that has changed."""
     known = database.with_suffix(".password")
-    said = hashlib.sha256(f"{environment['TRYTON_USER']} {environment['TRYTON_PASSWORD']}".encode()).hexdigest()
+    said = hashlib.sha256(f"{user} {password}".encode()).hexdigest()
     if known.exists() and known.read_text() == said:
         return
     _say("setting the password")
-    configuration = _configure(database.parent, settings.port("TRYTON", 18069))
-    _seed("password", configuration, database.stem, environment["TRYTON_USER"], environment["TRYTON_PASSWORD"])
+    configuration = _configure(database.parent, settings.port(kind.prefix, kind.port))
+    _seed(kind, "password", configuration, database.stem, user, password)
     known.write_text(said)
 
 
-def _seed(verb: str, configuration: Path, database: str, user: str, password: str) -> None:
+def _seed(kind: Kind, verb: str, configuration: Path, database: str, user: str, password: str) -> None:
     command: list[str | Path] = [
         _program("python"),
-        HERE / "tryton_seed.py",
+        HERE / kind.seed,
         verb,
         configuration,
         f"sqlite:///{database}",
@@ -219,4 +241,5 @@ def _say(sentence: str) -> None:
 
 
 if __name__ == "__main__":
-    prepare() if sys.argv[1:] == ["prepare"] else serve()
+    named = {"erp": ERP, "crm": CRM}[sys.argv[1]]
+    prepare(named) if sys.argv[2:] == ["prepare"] else serve(named)

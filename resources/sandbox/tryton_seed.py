@@ -10,7 +10,10 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 
-from catalogue import CATALOGUE  # a script finds its neighbours; the package itself lives in another environment
+from catalogue import (
+    CATALOGUE,
+    DOLLARS,
+)  # a script finds its neighbours; the package itself lives in another environment
 from proteus import Model
 from proteus import config as proteus_config
 from trytond.modules.account.tests.tools import create_chart, create_fiscalyear, create_tax, get_accounts
@@ -28,6 +31,18 @@ CURRENCIES = {  # code: name, symbol, decimals, units for one euro
     "JPY": ("Japanese yen", "¥", 0, "171"),
 }
 TAX_RATES = ("0.20", "0.19", "0.21", "0.25", "0.10", "0.07", "0.055", "0.05")  # 0.20 first: it is the house's own
+PRICE_LISTS = {  # name: who keeps it, and its lines: SKU, from which quantity, formula, first day, last day
+    "US": ("USD", (
+        *((sku, None, price, None, None) for sku, price in DOLLARS.items() if sku != "BAG-TOT"),
+        ("BAG-TOT", None, DOLLARS["BAG-TOT"], None, TODAY.replace(month=12, day=31)),
+        ("BAG-TOT", None, "23.00", TODAY.replace(year=TODAY.year + 1, month=1, day=1), None),
+    )),
+    "B2B-NORDWIND": ("EUR", (
+        ("TEE-WHT-M", 50.0, "list_price * 0.7", None, None), ("TEE-WHT-M", None, "list_price * 0.8", None, None),
+        ("TEE-BLK-M", None, "list_price * 0.8", None, None), ("MUG-BLU", None, "12.50", None, None),
+    )),
+}  # fmt: skip
+BUYERS = (("Nordwind Handel GmbH", "einkauf@nordwind.example.com", "B2B-NORDWIND"),)  # with their e-mail and price list
 SERVICES = (("SHIPPING", "Shipping", "4.90"), ("DISCOUNT", "Discount", "0"), ("ROUNDING", "Rounding", "0"))
 
 
@@ -120,6 +135,48 @@ def seed_warehouses():
     Model.get("stock.inventory")(inventory).click("confirm")
 
 
+def seed_price_lists(company):
+    """A price list counts in the currency of its company, so the one in dollars belongs to a company over there."""
+    Party, Company = Model.get("party.party"), Model.get("company.company")
+    party = Party(name="Concord Sandbox Inc")
+    party.save()
+    dollars = Model.get("currency.currency").find([("code", "=", "USD")])[0]
+    branch = Company(party=party, currency=dollars)
+    branch.save()
+    User = Model.get("res.user")
+    for user in User.find([]):
+        user.companies.append(Company(branch.id))
+        if company.id not in [one.id for one in user.companies]:
+            user.companies.append(Company(company.id))
+        user.company_filter = "all"
+        user.save()
+    products = {product.code: product.id for product in Model.get("product.product").find([])}
+    bulk(
+        "product.price_list",
+        [
+            {
+                "name": name, "company": (branch if keeper == "USD" else company).id, "unit": "product_default",
+                "price": "list_price", "tax_included": False,
+                "lines": [("create", [
+                    {"product": products[sku], "quantity": quantity, "formula": formula, "start_date": first, "end_date": last}
+                    for sku, quantity, formula, first, last in lines
+                ])],
+            }
+            for name, (keeper, lines) in PRICE_LISTS.items()
+        ],
+    )  # fmt: skip
+
+
+def seed_groups():
+    """Who buys by a price list of their own."""
+    Party, PriceList = Model.get("party.party"), Model.get("product.price_list")
+    for name, email, price_list in BUYERS:
+        party = Party(name=name)
+        party.contact_mechanisms.new(type="email", value=email)
+        party.sale_price_list = PriceList.find([("name", "=", price_list)])[0]
+        party.save()
+
+
 def seed_countries():
     with (Path(__file__).parent / "countries.csv").open(encoding="utf-8", newline="") as rows:
         bulk("country.country", [{"code": code, "name": name} for code, name in csv.reader(rows, delimiter=";")])
@@ -140,6 +197,9 @@ def fill(password):
     seed_products(company, taxes[0])
     step("warehouses and opening stock")
     seed_warehouses()
+    step("price lists")
+    seed_price_lists(company)
+    seed_groups()
 
 
 def set_password(password):

@@ -1,7 +1,7 @@
-"""The warehouse of the sandbox: counts its stock, ships half of the orders itself, and plays the own warehouse's clerk.
+"""The warehouse of the sandbox: counts its stock, ships what it is sent, and plays the own warehouse's clerk.
 
-Half of the orders, by a hash of their reference, are the 3PL's: it tells of each parcel in a despatch note over SFTP.
-The other half a clerk of the own warehouse ships in the ERP. Everything follows from the seed and the order; a SQLite
+Orders that are dropped for the 3PL it ships, and tells of each parcel in a despatch note over SFTP. What the ERP says is
+its own a clerk of the own warehouse ships there. Everything follows from the seed and the order; a SQLite
 file remembers what was promised and done, and a file to be sent stands there before it is sent, so that a kill neither
 loses a parcel nor doubles one.
 """
@@ -28,16 +28,17 @@ import asyncssh
 
 from resources import settings
 from resources.connector import Unreachable
+from resources.sandbox.carriers import Carriers
 from resources.sandbox.catalogue import CATALOGUE
 from resources.sandbox.clerk import Clerk
 from resources.sandbox.dropping import drop
 from resources.sandbox.environment import sandbox_environment
+from resources.sandbox.sftp import root
 from resources.tryton_rpc import NoAnswer, Refused, Rpc
 
 TICK = 3.0  # seconds between two looks at what is to be done
 LOCAL = ZoneInfo("Europe/Berlin")  # its files carry local times without a zone
 CARRIERS = {"DHL": "00340434{:012d}", "DPD": "0998{:010d}", "GLS": "{:011d}"}  # and their tracking numbers
-HALF = 2  # one order in so many is the 3PL's
 PARTIAL = 0.2  # share of the orders of more than one piece that leave in two parcels
 RESENT, CORRECTED = 0.1, 0.1  # share of the counts that are sent again as they were, or recounted under the same name
 LOW, REFILL = 5, 60  # pieces: below the one, the other many are put on the shelf before the next count
@@ -52,6 +53,7 @@ create index if not exists orders_due on orders (due_at) where not is_done;
 create table if not exists stock (sku text primary key, quantity int not null);
 create table if not exists despatched (at real not null, sku text not null, quantity int not null);
 create table if not exists outgoing (name text primary key, content blob not null);
+create table if not exists taken (name text primary key);
 create table if not exists notes (name text primary key, value text not null);
 """
 
@@ -64,6 +66,7 @@ class Warehouse:
         self.seed, self.delay, self.count_every = seed, delay, count_every
         self.books = sqlite3.connect(path, isolation_level=None)
         self.books.executescript("pragma journal_mode = wal;" + TABLES)
+        self.carriers = Carriers(self.books, seed=seed, pace=delay)
         with self.books:
             opening = [(sku, quantity // 2) for sku, _, _, quantity in CATALOGUE]
             self.books.executemany("insert into stock values (?, ?) on conflict do nothing", opening)
@@ -74,14 +77,33 @@ class Warehouse:
         known = "select 1 from orders where reference = ?"
         return [reference for reference in references if not self.books.execute(known, (reference,)).fetchone()]
 
-    def hear(self, goods: dict[str, dict[str, int]], since: str | None, now: float) -> int:
-        """Plan the orders that are new; how many."""
+    def take_orders(self, folder: Path, now: float) -> int:
+        """Plan what was dropped for the 3PL since, and forget what was called back; how many orders are new."""
+        known = {name for (name,) in self.books.execute("select name from taken")}
+        new = 0
+        for path in sorted(path for path in folder.glob("*.csv") if path.name not in known):
+            rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), delimiter=";"))
+            reference = rows[0]["key"]
+            # what has left has left; what stands there still is packed anew, or put back
+            self.books.execute("delete from orders where reference = ? and part = 1 and not is_done", (reference,))
+            if rows[0]["action"] == "upsert":
+                goods = Counter[str]()
+                for row in rows:
+                    goods[row["line_sku"]] += int(row["line_quantity"])
+                new += self.hear({reference: dict(goods)}, None, now, by_whom="3PL")
+            self.books.execute("insert into taken values (?)", (path.name,))
+        return new
+
+    def hear(self, goods: dict[str, dict[str, int]], since: str | None, now: float, *, by_whom: str) -> int:
+        """Plan the orders that are new and hold something to ship; how many."""
         plans = []
         for reference, lines in goods.items():
+            if not lines:
+                continue
             chance = self._chance(reference)
             parts = 2 if sum(lines.values()) > 1 and chance.random() < PARTIAL else 1
             due_at = now + self.delay * chance.uniform(0.5, 1.5)
-            plans.append((reference, whose(reference), json.dumps(lines), due_at, 1, parts, not lines))
+            plans.append((reference, by_whom, json.dumps(lines), due_at, 1, parts, 0))
         self.books.execute("begin")
         with self.books:
             self.books.executemany("insert into orders values (?, ?, ?, ?, ?, ?, ?) on conflict do nothing", plans)
@@ -122,6 +144,7 @@ class Warehouse:
         for reference, lines, part, parts in parcels:
             content = split(lines, part, parts)
             carrier, tracking = self._label(reference, part)
+            self.carriers.take(tracking, now)
             notes.append(parcel_note(reference, part, carrier, tracking, now, content))
             taken += [(now, sku, quantity) for sku, quantity in content.items()]
         self.books.execute("begin")
@@ -177,6 +200,23 @@ class Warehouse:
             writer.writerow([sku, "Köln-Niehl", german(quantity + later[sku])])
         return text.getvalue()
 
+    def take_in(self, reference: str, return_number: str, goods: dict[str, tuple[int, str]], now: float) -> str:
+        """Take in what came back of an order: SKU, pieces and condition, A where it goes on the shelf again; the file's name."""
+        number = f"E{hashlib.sha256(f'{reference}/{return_number}/{now}'.encode()).hexdigest()[:10].upper()}"
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, delimiter=";")
+        writer.writerow(["Eingang", "Bestellung", "Retoure", "Artikel", "Menge", "Zustand", "Zeit"])
+        for sku, (quantity, condition) in goods.items():
+            at = f"{local(now):%Y-%m-%dT%H:%M:%S}"
+            writer.writerow([number, reference, return_number, sku, german(quantity), condition, at])
+        name = f"returns/returns_{local(now):%Y%m%dT%H%M%S}_{number}.csv"
+        self.books.execute("begin")
+        with self.books:
+            self._send(name, text.getvalue().encode("iso-8859-1"))
+            back = [(quantity, sku) for sku, (quantity, condition) in goods.items() if condition == "A"]
+            self.books.executemany("update stock set quantity = quantity + ? where sku = ?", back)
+        return name
+
     def send(self, url: str, password: str) -> list[str]:
         """Upload what stands ready. Raises OSError or asyncssh.Error, and then sends it again the next time."""
         waiting = dict(self.books.execute("select name, content from outgoing order by rowid").fetchall())
@@ -187,31 +227,34 @@ class Warehouse:
 
     # -- the clerk's round -------------------------------------------------------------------------------------------
 
+    def ship(self, folder: Path, now: float) -> list[str]:
+        """The 3PL's round: take what was dropped, despatch what is due; a sentence for each thing done."""
+        done = []
+        if new := self.take_orders(folder, now):
+            done.append(f"the 3PL was sent {new} orders")
+        if (ready := self.due("3PL", now)) and self.despatch(ready, now):
+            done.append(f"the 3PL despatched {len(ready)} parcels")
+        return done
+
     def work(self, clerk: Clerk, now: float) -> list[str]:
         """Hear of new sales, ship what is due; a sentence for each thing done. Raises Refused, NoAnswer or Unreachable."""
         done = []
         sales, since = clerk.sales_since(self._noted("since", "") or None)
         goods = clerk.goods([sales[reference] for reference in self.unknown(sales)])
-        if new := self.hear(goods, since, now):
+        if new := self.hear(goods, since, now, by_whom="MAIN"):
             done.append(f"{new} new orders are to be shipped")
-        ready = []
-        for parcel in self.due("3PL", now):
-            if clerk.waits(parcel[0]) is None:
-                self.finish(parcel[0])  # cancelled before it left
-            else:
-                ready.append(parcel)
-        if ready and self.despatch(ready, now):
-            done.append(f"the 3PL despatched {len(ready)} parcels")
         for reference, _, part, parts in self.due("MAIN", now):
             shipments = clerk.waits(reference)
             if shipments is None:
                 self.finish(reference)
                 continue
             try:
-                result = clerk.ship(shipments, self._label(reference, part)[1], is_partial=part < parts)
+                tracking = self._label(reference, part)[1]
+                result = clerk.ship(shipments, tracking, is_partial=part < parts)
             except Refused as error:
                 result = f"refused ({error})"
             if result == "shipped":
+                self.carriers.take(tracking, now)
                 self.go_on(reference, part, parts, now)
                 done.append(f"the own warehouse shipped {reference}, part {part} of {parts}")
             elif result == "nothing":
@@ -239,11 +282,6 @@ class Warehouse:
     def _noted(self, name: str, default: str) -> str:
         row = self.books.execute("select value from notes where name = ?", (name,)).fetchone()
         return str(row[0]) if row else default
-
-
-def whose(reference: str) -> str:
-    """Who ships an order: 3PL or MAIN."""
-    return "3PL" if hashlib.sha256(reference.encode()).digest()[0] % HALF == 0 else "MAIN"
 
 
 def split(lines: dict[str, int], part: int, parts: int) -> dict[str, int]:
@@ -290,6 +328,7 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     environment = sandbox_environment()
     url, password = environment["WAREHOUSE_SFTP_URL"], environment["WAREHOUSE_SFTP_PASSWORD"]
+    hub = environment["PARCELHUB_SFTP_URL"], environment["PARCELHUB_SFTP_PASSWORD"]
     clerk = Clerk(Rpc(*(environment[f"TRYTON_{name}"] for name in ("URL", "DATABASE", "USER", "PASSWORD"))))
     warehouse = Warehouse(
         settings.state_dir() / "sandbox" / "warehouse" / "books.sqlite",
@@ -300,6 +339,8 @@ def main() -> None:
     print("the warehouse works", flush=True)
     while not stop.wait(TICK):
         now = time.time()
+        for sentence in warehouse.ship(root() / "warehouse" / "orders", now):
+            print(sentence, flush=True)
         try:
             for sentence in warehouse.work(clerk, now):
                 print(sentence, flush=True)
@@ -309,6 +350,8 @@ def main() -> None:
         try:
             for name in warehouse.send(url, password):
                 print(f"sent {name}", flush=True)
+            if scans := warehouse.carriers.tell(now, *hub):
+                print(f"carriers told of {scans} scans", flush=True)
         except (OSError, asyncssh.Error) as error:
             print(f"files cannot be sent now: {error}", flush=True)
 

@@ -31,6 +31,18 @@ CUSTOMERS = {  # their number and country; the number is exported as a float, as
     "15127.0": "Germany", "15896.0": "France", "16240.0": "United Kingdom", "16777.0": "Sweden",
 }  # fmt: skip
 GBP_PER_EUR = Decimal("0.62")  # wholesale takes a third off, and keeps its prices in pounds
+CONTRACTS = {"14021.0": "CONTRACT-14021", "14550.0": "CONTRACT-14550"}  # accounts whose prices are agreed in writing
+CONTRACT_COLUMNS = (
+    "Contract",
+    "CustomerID",
+    "StockCode",
+    "MinQuantity",
+    "UnitPrice",
+    "Currency",
+    "ValidFrom",
+    "ValidTo",
+)
+EVERYBODY = {"": "WHOLESALE"}  # accounts without a contract
 FIRST_INVOICE = 700_001
 UPLOADS_AT_ONCE = 50
 DAYS_BEHIND = 120  # its calendar begins in the past and runs faster than ours, and no order may stand in the future
@@ -56,6 +68,18 @@ class Wholesaler:
         for row in self._rows():
             writer.writerow(row)
         return f"orders/{self.next_day.isoformat()}.csv", text.getvalue().encode()
+
+    def contracts(self) -> tuple[str, bytes]:
+        """The name and content of the file that tells every price of the channel and of its contracts, as agreed for this year
+        and the last."""
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, delimiter=";")
+        writer.writerow(CONTRACT_COLUMNS)
+        begin = date(datetime.now(UTC).year - 1, 1, 1)
+        for account, contract in [*EVERYBODY.items(), *CONTRACTS.items()]:
+            for sku, _, price, _ in CATALOGUE:
+                writer.writerow([contract, account, sku, 1, wholesale_price(price), "GBP", begin.isoformat(), ""])
+        return f"prices/{self.next_day.isoformat()}.csv", text.getvalue().encode()
 
     def sent(self) -> None:
         """The next day's file has arrived: go on to the day after."""
@@ -97,8 +121,13 @@ class Wholesaler:
             sku,
             title,
             chance.choice([1, 2, 3, 4, 6, 6, 12]),
-            str((Decimal(price) * GBP_PER_EUR).quantize(Decimal("0.01"))),
+            wholesale_price(price),
         )
+
+
+def wholesale_price(price: str) -> str:
+    """What a thing that costs so many euros costs wholesale."""
+    return str((Decimal(price) * GBP_PER_EUR).quantize(Decimal("0.01")))
 
 
 def drop_folder(url: str, password: str, folder: Path) -> int:
@@ -126,7 +155,7 @@ def go_on(url: str, password: str) -> None:
             continue  # that day is not over
         name, content = wholesaler.file()
         try:
-            drop(url, password, {name: content})
+            drop(url, password, dict([wholesaler.contracts(), (name, content)]))
         except (OSError, asyncssh.Error) as error:
             print(f"wholesale could not drop {name}, and tries again in 5 s: {error}", flush=True)
             next_at = time.monotonic() + 5

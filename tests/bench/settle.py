@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +54,26 @@ def fill(url: str, *, first: int, count: int, erp: bool) -> None:
 
 
 def shop_order(number: int, position: int) -> dict[str, Any]:
-    lines = [line(10 * number + n, f"SKU-{(number + n) % 500}", n + 1) for n in range(3)]
-    return order(number, minutes=position % 600 / 60, lines=lines, current_total_price=f"{number % 900}.50")
+    price = price_of(number)
+    lines = [line(10 * number + n, f"SKU-{(number + n) % 500}", n + 1, price=str(price)) for n in range(3)]
+    total, tax = str(6 * price), str(tax_of(number))
+    return order(number, position % 600 / 60, lines, current_total_price=total, current_total_tax=tax)
+
+
+def price_of(number: int) -> Decimal:
+    """Of each piece; an order has one, two and three of three SKUs, and a fifth of its price is tax on top of it."""
+    return number % 900 + Decimal("0.60")
+
+
+def tax_of(number: int) -> Decimal:
+    return sum(((pieces * price_of(number) / 6).quantize(Decimal("0.01")) for pieces in (1, 2, 3)), Decimal(0))
 
 
 def sale(number: int) -> dict[str, Any]:
-    total = number % 900 + (1 if number % DIFFERING == 5 else 0)
+    total = 6 * price_of(number) + (1 if number % DIFFERING == 5 else 0)
     return {
         "id": number, "number": f"#{1000 + number}", "reference": f"SHOP-{number}", "state": "confirmed",
-        "currency": "EUR", "total_amount": f"{total}.50", "tax_total": "3.33", "discount_total": "0.00",
+        "currency": "EUR", "total_amount": str(total), "tax_total": str(tax_of(number)), "discount_total": "0.00",
         "shipping_total": "0.00", "prices_include_tax": True, "email": f"customer{number}@example.com", "city": "Paris",
         "country": "FR", "write_date": at(20),
     }  # fmt: skip

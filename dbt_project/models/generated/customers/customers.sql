@@ -10,7 +10,7 @@
 with
 messages as (
     select
-        * exclude (by_whom) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
+        * exclude (by_whom, told_as) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
     from {{ told_of(ref("stg_customers"), ref("links_customers"), key="customer_number") }}
 ),
@@ -29,24 +29,36 @@ origins as (
 settled as (
     select
         customer_number, origin_system, origin_remote_id,
-        coalesce({{ latest("name", owner="system = 'shopify'") }}, {{ latest("name", owner="system = 'tryton'") }}) as name,
-        coalesce({{ latest("email", owner="system = 'shopify'") }}, {{ latest("email", owner="system = 'tryton'") }}) as email,
-        coalesce({{ latest("phone", owner="system = 'shopify'") }}, {{ latest("phone", owner="system = 'tryton'") }}) as phone,
+        coalesce({{ latest("name", owner="system = 'shopify'") }}, {{ latest("name", owner="system = 'tryton'") }}, {{ latest("name", owner="system = 'tryton_crm'") }}) as name,
+        coalesce({{ latest("email", owner="system = 'shopify'") }}, {{ latest("email", owner="system = 'tryton'") }}, {{ latest("email", owner="system = 'tryton_crm'") }}) as email,
+        coalesce({{ latest("phone", owner="system = 'shopify'") }}, {{ latest("phone", owner="system = 'tryton'") }}, {{ latest("phone", owner="system = 'tryton_crm'") }}) as phone,
+        coalesce({{ latest("country", owner="system = 'shopify'") }}, {{ latest("country", owner="system = 'tryton'") }}) as country,
         {{ latest("erp_number", owner="system = 'tryton'") }} as erp_number,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'shopify' or system = 'tryton')) as deleted_at,
+        {{ latest("tax_number", owner="system = 'tryton'") }} as tax_number,
+        {{ latest("shop_number", owner="system = 'shopify'") }} as shop_number,
+        {{ latest("price_group", owner="system = 'tryton'") }} as price_group,
+        {{ latest("shop_group", owner="system = 'shopify'") }} as shop_group,
+        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'shopify' or system = 'tryton' or system = 'tryton_crm')) as deleted_at,
+        arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system) as lines_inbox_id,
         list_distinct([
-            coalesce({{ winner_of("name", owner="system = 'shopify'", by="order_key") }}, {{ winner_of("name", owner="system = 'tryton'", by="order_key") }}),
-            coalesce({{ winner_of("email", owner="system = 'shopify'", by="order_key") }}, {{ winner_of("email", owner="system = 'tryton'", by="order_key") }}),
-            coalesce({{ winner_of("phone", owner="system = 'shopify'", by="order_key") }}, {{ winner_of("phone", owner="system = 'tryton'", by="order_key") }}),
+            coalesce({{ winner_of("name", owner="system = 'shopify'", by="order_key") }}, {{ winner_of("name", owner="system = 'tryton'", by="order_key") }}, {{ winner_of("name", owner="system = 'tryton_crm'", by="order_key") }}),
+            coalesce({{ winner_of("email", owner="system = 'shopify'", by="order_key") }}, {{ winner_of("email", owner="system = 'tryton'", by="order_key") }}, {{ winner_of("email", owner="system = 'tryton_crm'", by="order_key") }}),
+            coalesce({{ winner_of("phone", owner="system = 'shopify'", by="order_key") }}, {{ winner_of("phone", owner="system = 'tryton'", by="order_key") }}, {{ winner_of("phone", owner="system = 'tryton_crm'", by="order_key") }}),
+            coalesce({{ winner_of("country", owner="system = 'shopify'", by="order_key") }}, {{ winner_of("country", owner="system = 'tryton'", by="order_key") }}),
             {{ winner_of("erp_number", owner="system = 'tryton'", by="order_key") }},
-            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = 'shopify' or system = 'tryton'))
+            {{ winner_of("tax_number", owner="system = 'tryton'", by="order_key") }},
+            {{ winner_of("shop_number", owner="system = 'shopify'", by="order_key") }},
+            {{ winner_of("price_group", owner="system = 'tryton'", by="order_key") }},
+            {{ winner_of("shop_group", owner="system = 'shopify'", by="order_key") }},
+            arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system),
+            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = 'shopify' or system = 'tryton' or system = 'tryton_crm'))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(
             max(order_key) filter (where is_rejected and system = origin_system)
                 > max(order_key) filter (where not is_rejected and system = origin_system), false
         ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
-        bool_or(len(reasons) > 0 and not is_rejected) as has_broken_fields,
+        bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
         list_sort(list(distinct struct_pack(system := system, remote_id := remote_id)) filter (where remote_id is not null and not is_rejected)) as known_as,
         min(inbox_id) filter (where not is_rejected) as first_inbox_id,
         max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
@@ -57,15 +69,21 @@ settled as (
     group by customer_number, origin_system, origin_remote_id
 ),
 
--- A field is flagged when its owner's newest word on it was not taken; the last good value stays.
+-- A field is flagged when its owner's newest word on it was not taken; the last good value stays. What is merely doubtful
+-- about the newest word of the record's origin is a warning.
 flags as (
     select
         customer_number,
         list_filter([
-            'name ' || arg_max_null(broken.name, order_key) filter (where said.name and not is_rejected and ((system = 'shopify') or (system = 'tryton'))),
-            'email ' || arg_max_null(broken.email, order_key) filter (where said.email and not is_rejected and ((system = 'shopify') or (system = 'tryton'))),
-            'erp_number ' || arg_max_null(broken.erp_number, order_key) filter (where said.erp_number and not is_rejected and system = 'tryton')
-        ], lambda flag: flag is not null) as flags
+            'name ' || arg_max_null(broken.name, order_key) filter (where said.name and not is_rejected and ((system = 'shopify') or (system = 'tryton') or (system = 'tryton_crm'))),
+            'email ' || arg_max_null(broken.email, order_key) filter (where said.email and not is_rejected and ((system = 'shopify') or (system = 'tryton') or (system = 'tryton_crm'))),
+            'erp_number ' || arg_max_null(broken.erp_number, order_key) filter (where said.erp_number and not is_rejected and system = 'tryton'),
+            'tax_number ' || arg_max_null(broken.tax_number, order_key) filter (where said.tax_number and not is_rejected and system = 'tryton'),
+            'shop_number ' || arg_max_null(broken.shop_number, order_key) filter (where said.shop_number and not is_rejected and system = 'shopify'),
+            'price_group ' || arg_max_null(broken.price_group, order_key) filter (where said.price_group and not is_rejected and system = 'tryton'),
+            'shop_group ' || arg_max_null(broken.shop_group, order_key) filter (where said.shop_group and not is_rejected and system = 'shopify')
+        ], lambda flag: flag is not null) as flags,
+        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
     from messages
     join (select customer_number, origin_system from settled where has_broken_fields) using (customer_number)
     group by customer_number
@@ -81,7 +99,17 @@ decisions as (
 ,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'phone') as phone_told
 ,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'country') as country_told
+,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'erp_number') as erp_number_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'tax_number') as tax_number_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'shop_number') as shop_number_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'price_group') as price_group_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'shop_group') as shop_group_told
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_customers") }}
@@ -97,9 +125,15 @@ select
     cast(coalesce(decisions.name_told, settled.name) as varchar) as name,
     cast(coalesce(lower(decisions.email_told), settled.email) as varchar) as email,
     cast(coalesce(decisions.phone_told, settled.phone) as varchar) as phone,
+    cast(coalesce(upper(decisions.country_told), settled.country) as varchar) as country,
     cast(coalesce(decisions.erp_number_told, settled.erp_number) as varchar) as erp_number,
+    cast(coalesce(decisions.tax_number_told, settled.tax_number) as varchar) as tax_number,
+    cast(coalesce(decisions.shop_number_told, settled.shop_number) as varchar) as shop_number,
+    cast(coalesce(decisions.price_group_told, settled.price_group) as varchar) as price_group,
+    cast(coalesce(decisions.shop_group_told, settled.shop_group) as varchar) as shop_group,
+    lines_inbox_id,
     deleted_at,
-    rejected_since, coalesce(flags.flags, []) as flags, winners, changed_at, known_as, first_inbox_id, last_inbox_id, last_received_at
+    rejected_since, coalesce(flags.flags, []) as flags, coalesce(flags.warnings, []) as warnings, winners, changed_at, known_as, first_inbox_id, last_inbox_id, last_received_at
 from settled
 left join flags using (customer_number)
 left join decisions using (customer_number)

@@ -7,7 +7,7 @@ with records as (
     select
         customer_number, first_inbox_id, last_received_at, known_as, list_distinct(list_transform(known_as, lambda one: one.system)) as systems,
         email as email,
-        digits(phone) as phone
+        e164(phone, country) as phone
     from {{ ref("customers") }}
     where deleted_at is null
 ),
@@ -63,12 +63,13 @@ between_systems as (
         and b.customer_number not in (select customer_number from said where stands_alone)
 ),
 
+-- Of one system only one can be this record; one of each of several systems may well be the same.
 counted as (
-    select customer_number, count(*) as matches
+    select customer_number, len(flatten(list(systems))) > len(list_distinct(flatten(list(systems)))) as is_ambiguous
     from (
-        select younger.customer_number as customer_number from between_systems
+        select younger.customer_number as customer_number, elder.systems as systems from between_systems
         union all
-        select elder.customer_number from between_systems
+        select elder.customer_number, younger.systems from between_systems
     )
     group by customer_number
 )
@@ -82,10 +83,11 @@ select
     younger.last_received_at as since,
     case
         when younger.customer_number in (select customer_number from said) then 'a person said what it is'
-        when mine.matches > 1 or theirs.matches > 1 then 'there are others like them'
+        when mine.is_ambiguous or theirs.is_ambiguous then 'there are others like them'
         when strength = 2 and younger.email <> elder.email then 'their email differs'
         when strength = 2 then 'that alone is not sure'
     end as doubt
 from between_systems
 join counted as mine on mine.customer_number = younger.customer_number
 join counted as theirs on theirs.customer_number = elder.customer_number
+qualify doubt is not null or row_number() over (partition by younger.customer_number, doubt is null order by elder.first_inbox_id) = 1

@@ -8,6 +8,7 @@ select
     case system
         when 'shopify' then 'team:ecommerce'
         when 'tryton' then 'team:finance'
+        when 'tryton_crm' then 'team:marketing'
     end as steward,
     if(
         is_rejected,

@@ -8,7 +8,7 @@
 -- depends_on: {{ ref("touched_customers") }}
 
 with told as (
-    select * exclude (by_whom) from {{ told_of(ref("stg_customers"), ref("links_customers"), key="customer_number") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_customers"), ref("links_customers"), key="customer_number") }}
 
     union all by name
 
@@ -25,7 +25,7 @@ with told as (
 messages as (
     select
         inbox_id, system, stream, received_at, len(reasons) > 0 as is_quarantined, reasons, customer_number,
-        system in ('shopify', 'tryton') as may_own
+        system in ('shopify', 'tryton', 'tryton_crm') as may_own
     from told
 ),
 

@@ -7,7 +7,10 @@ select
 from {{ source("concord", "inbox") }}
 where {{ in_batch("inbox_id") }}
     and system || '/' || stream in (
+        'shopify/customers',
+        'shopify/customers_read',
         'shopify/orders',
         'shopify/orders_read',
-        'tryton/parties'
+        'tryton/parties',
+        'tryton_crm/contacts'
     )

@@ -14,4 +14,4 @@ select newest.system, newest.stream, snapshots.finished_at, records.remote_id, r
 from newest
 join {{ source("concord", "snapshots") }} as snapshots using (snapshot_id)
 left join {{ source("concord", "snapshot_records") }} as records using (snapshot_id)
-where newest.system || '/' || newest.stream in ('shopify/orders', 'shopify/orders_read', 'tryton/parties')
+where newest.system || '/' || newest.stream in ('shopify/customers', 'shopify/customers_read', 'shopify/orders', 'shopify/orders_read', 'tryton/parties', 'tryton_crm/contacts')

@@ -16,16 +16,26 @@ shopify_orders as (
         told(nullif(trim(concat_ws(' ', (heard[3] ->> '$'), (heard[4] ->> '$'))), '')) as name_told,
         told((heard[6] ->> '$')) as email_told,
         told((heard[7] ->> '$')) as phone_told,
+        told((heard[8] ->> '$')) as country_told,
         cast(null as varchar) as erp_number_told,
+        cast(null as varchar) as tax_number_told,
+        told((heard[1] ->> '$')) as shop_number_told,
+        cast(null as varchar) as price_group_told,
+        cast(null as varchar) as shop_group_told,
         struct_pack(
             name := heard[3] is not null or heard[5] = 'null' or heard[4] is not null or heard[5] = 'null',
             email := heard[6] is not null or heard[5] = 'null',
             phone := heard[7] is not null or heard[5] = 'null',
-            erp_number := false
+            country := heard[8] is not null or heard[5] = 'null',
+            erp_number := false,
+            tax_number := false,
+            shop_number := heard[1] is not null or heard[5] = 'null',
+            price_group := false,
+            shop_group := false
         ) as said
     from (
         select
-            *, json_extract(payload, ['$.customer.id', '$.updated_at', '$.customer.first_name', '$.customer.last_name', '$.customer', '$.customer.email', '$.customer.phone']) as heard,
+            *, json_extract(payload, ['$.customer.id', '$.updated_at', '$.customer.first_name', '$.customer.last_name', '$.customer', '$.customer.email', '$.customer.phone', '$.customer.default_address.country_code']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_customers") }}
         where system = 'shopify' and stream = 'orders' and {{ in_batch("inbox_id") }}
@@ -45,21 +55,107 @@ shopify_orders_read as (
         told(nullif(trim(concat_ws(' ', (heard[3] ->> '$'), (heard[4] ->> '$'))), '')) as name_told,
         told((heard[6] ->> '$')) as email_told,
         told((heard[7] ->> '$')) as phone_told,
+        told((heard[8] ->> '$')) as country_told,
         cast(null as varchar) as erp_number_told,
+        cast(null as varchar) as tax_number_told,
+        told((heard[1] ->> '$')) as shop_number_told,
+        cast(null as varchar) as price_group_told,
+        cast(null as varchar) as shop_group_told,
         struct_pack(
             name := heard[3] is not null or heard[5] = 'null' or heard[4] is not null or heard[5] = 'null',
             email := heard[6] is not null or heard[5] = 'null',
             phone := heard[7] is not null or heard[5] = 'null',
-            erp_number := false
+            country := heard[8] is not null or heard[5] = 'null',
+            erp_number := false,
+            tax_number := false,
+            shop_number := heard[1] is not null or heard[5] = 'null',
+            price_group := false,
+            shop_group := false
         ) as said
     from (
         select
-            *, json_extract(payload, ['$.customer.legacyResourceId', '$.updatedAt', '$.customer.firstName', '$.customer.lastName', '$.customer', '$.customer.defaultEmailAddress.emailAddress', '$.customer.defaultPhoneNumber.phoneNumber']) as heard,
+            *, json_extract(payload, ['$.customer.legacyResourceId', '$.updatedAt', '$.customer.firstName', '$.customer.lastName', '$.customer', '$.customer.defaultEmailAddress.emailAddress', '$.customer.defaultPhoneNumber.phoneNumber', '$.customer.defaultAddress.countryCodeV2']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_customers") }}
         where system = 'shopify' and stream = 'orders_read' and {{ in_batch("inbox_id") }}
     )
     where ((heard[1] ->> '$')) is not null
+),
+shopify_customers as (
+    select
+        inbox_id, system, stream, received_at, 'UTC' as zone,
+        arrived_by, file_name, row_number, tie_of_body(body_hash) as tie,
+        told((heard[1] ->> '$')) as remote_id,
+        told('SHOP-C' || ((heard[1] ->> '$'))) as customer_number,
+        told((heard[2] ->> '$')) as occurred_at_told, true as has_clock,
+        coalesce(true, false) as may_originate,
+        false as is_deletion,
+        coalesce(((heard[8]) is not null), false) as tells_lines,
+        told(nullif(trim(concat_ws(' ', (heard[3] ->> '$'), (heard[4] ->> '$'))), '')) as name_told,
+        told((heard[5] ->> '$')) as email_told,
+        told((heard[6] ->> '$')) as phone_told,
+        told((heard[7] ->> '$')) as country_told,
+        cast(null as varchar) as erp_number_told,
+        cast(null as varchar) as tax_number_told,
+        told((heard[1] ->> '$')) as shop_number_told,
+        cast(null as varchar) as price_group_told,
+        cast(null as varchar) as shop_group_told,
+        struct_pack(
+            name := heard[3] is not null or heard[4] is not null,
+            email := heard[5] is not null,
+            phone := heard[6] is not null,
+            country := heard[7] is not null or heard[8] = 'null',
+            erp_number := false,
+            tax_number := false,
+            shop_number := heard[1] is not null,
+            price_group := false,
+            shop_group := false
+        ) as said
+    from (
+        select
+            *, json_extract(payload, ['$.id', '$.updated_at', '$.first_name', '$.last_name', '$.email', '$.phone', '$.default_address.country_code', '$.default_address']) as heard,
+            cast(null as varchar) as as_of
+        from {{ ref("landing_customers") }}
+        where system = 'shopify' and stream = 'customers' and {{ in_batch("inbox_id") }}
+    )
+),
+shopify_customers_read as (
+    select
+        inbox_id, system, stream, received_at, 'UTC' as zone,
+        arrived_by, file_name, row_number, tie_of_body(body_hash) as tie,
+        told((heard[1] ->> '$')) as remote_id,
+        told('SHOP-C' || ((heard[1] ->> '$'))) as customer_number,
+        told((heard[2] ->> '$')) as occurred_at_told, true as has_clock,
+        coalesce(true, false) as may_originate,
+        false as is_deletion,
+        coalesce(((heard[10]) is not null), false) as tells_lines,
+        told(nullif(trim(concat_ws(' ', (heard[3] ->> '$'), (heard[4] ->> '$'))), '')) as name_told,
+        told((heard[5] ->> '$')) as email_told,
+        told((heard[7] ->> '$')) as phone_told,
+        told((heard[9] ->> '$')) as country_told,
+        cast(null as varchar) as erp_number_told,
+        cast(null as varchar) as tax_number_told,
+        told((heard[1] ->> '$')) as shop_number_told,
+        cast(null as varchar) as price_group_told,
+        told(named_by(cast(heard[11] as varchar[]), 'list:')) as shop_group_told,
+        struct_pack(
+            name := heard[3] is not null or heard[4] is not null,
+            email := heard[5] is not null or heard[6] = 'null',
+            phone := heard[7] is not null or heard[8] = 'null',
+            country := heard[9] is not null or heard[10] = 'null',
+            erp_number := false,
+            tax_number := false,
+            shop_number := heard[1] is not null,
+            price_group := false,
+            shop_group := heard[11] is not null
+        ) as said
+    from (
+        select
+            *, json_extract(payload, ['$.legacyResourceId', '$.updatedAt', '$.firstName', '$.lastName', '$.defaultEmailAddress.emailAddress', '$.defaultEmailAddress', '$.defaultPhoneNumber.phoneNumber', '$.defaultPhoneNumber', '$.defaultAddress.countryCodeV2', '$.defaultAddress', '$.tags']) as heard,
+            cast(null as varchar) as as_of
+        from {{ ref("landing_customers") }}
+        where system = 'shopify' and stream = 'customers_read' and {{ in_batch("inbox_id") }}
+    )
 ),
 tryton_parties as (
     select
@@ -70,30 +166,81 @@ tryton_parties as (
         told((heard[3] ->> '$')) as occurred_at_told, true as has_clock,
         coalesce(true, false) as may_originate,
         false as is_deletion,
-        false as tells_lines,
+        true as tells_lines,
         told((heard[4] ->> '$')) as name_told,
         told((heard[5] ->> '$')) as email_told,
         told((heard[6] ->> '$')) as phone_told,
+        told((heard[7] ->> '$')) as country_told,
         told((heard[2] ->> '$')) as erp_number_told,
+        told((heard[9] ->> '$')) as tax_number_told,
+        cast(null as varchar) as shop_number_told,
+        told((heard[8] ->> '$')) as price_group_told,
+        cast(null as varchar) as shop_group_told,
         struct_pack(
             name := heard[4] is not null,
             email := heard[5] is not null,
             phone := heard[6] is not null,
-            erp_number := heard[2] is not null
+            country := heard[7] is not null,
+            erp_number := heard[2] is not null,
+            tax_number := heard[9] is not null,
+            shop_number := false,
+            price_group := heard[8] is not null,
+            shop_group := false
         ) as said
     from (
         select
-            *, json_extract(payload, ['$.id', '$.code', '$.write_date', '$.name', '$.email', '$.phone']) as heard,
+            *, json_extract(payload, ['$.id', '$.code', '$.write_date', '$.name', '$.email', '$.phone', '$.addresses[0].country', '$.price_list', '$.tax_number']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_customers") }}
         where system = 'tryton' and stream = 'parties' and {{ in_batch("inbox_id") }}
+    )
+),
+tryton_crm_contacts as (
+    select
+        inbox_id, system, stream, received_at, 'UTC' as zone,
+        arrived_by, file_name, row_number, tie_of_body(body_hash) as tie,
+        told((heard[1] ->> '$')) as remote_id,
+        told('CRM-' || ((heard[1] ->> '$'))) as customer_number,
+        told((heard[2] ->> '$')) as occurred_at_told, true as has_clock,
+        coalesce(true, false) as may_originate,
+        false as is_deletion,
+        true as tells_lines,
+        told((heard[3] ->> '$')) as name_told,
+        told((heard[4] ->> '$')) as email_told,
+        told((heard[5] ->> '$')) as phone_told,
+        cast(null as varchar) as country_told,
+        cast(null as varchar) as erp_number_told,
+        cast(null as varchar) as tax_number_told,
+        cast(null as varchar) as shop_number_told,
+        cast(null as varchar) as price_group_told,
+        cast(null as varchar) as shop_group_told,
+        struct_pack(
+            name := heard[3] is not null,
+            email := heard[4] is not null,
+            phone := heard[5] is not null,
+            country := false,
+            erp_number := false,
+            tax_number := false,
+            shop_number := false,
+            price_group := false,
+            shop_group := false
+        ) as said
+    from (
+        select
+            *, json_extract(payload, ['$.id', '$.write_date', '$.name', '$.email', '$.phone']) as heard,
+            cast(null as varchar) as as_of
+        from {{ ref("landing_customers") }}
+        where system = 'tryton_crm' and stream = 'contacts' and {{ in_batch("inbox_id") }}
     )
 ),
 
 messages as (
     select * from shopify_orders union all by name
     select * from shopify_orders_read union all by name
-    select * from tryton_parties
+    select * from shopify_customers union all by name
+    select * from shopify_customers_read union all by name
+    select * from tryton_parties union all by name
+    select * from tryton_crm_contacts
 ),
 
 cast_to_type as (
@@ -103,7 +250,12 @@ cast_to_type as (
         name_told as name,
         lower(email_told) as email,
         phone_told as phone,
-        erp_number_told as erp_number
+        upper(country_told) as country,
+        erp_number_told as erp_number,
+        tax_number_told as tax_number,
+        shop_number_told as shop_number,
+        price_group_told as price_group,
+        shop_group_told as shop_group
     from messages
 ),
 
@@ -113,22 +265,56 @@ judged as (
         struct_pack(
             name := cast(null as varchar),
             email := case
-                when system not in ('shopify', 'tryton') or not said.email then null
+                when system not in ('shopify', 'tryton', 'tryton_crm') or not said.email then null
                 when email_told is not null and not is_email(email) then '«' || email_told || '» is no e-mail address'
             end,
             phone := cast(null as varchar),
-            erp_number := cast(null as varchar)
+            country := cast(null as varchar),
+            erp_number := cast(null as varchar),
+            tax_number := cast(null as varchar),
+            shop_number := cast(null as varchar),
+            price_group := cast(null as varchar),
+            shop_group := cast(null as varchar)
         ) as broken,
         list_filter([
-            if(system in ('shopify', 'tryton') and said.phone and phone_told is not null and not coalesce(not (not is_phone(phone)), true), 'phone: «' || phone_told || '» is no telephone number', null),
+            if(system in ('shopify', 'tryton', 'tryton_crm') and said.phone and phone_told is not null and not coalesce(not (not is_phone(phone, country)), true), 'phone: «' || phone_told || '» is no telephone number', null),
+            if(system in ('shopify', 'tryton') and said.country and country_told is not null and not coalesce(not (not is_country(country)), true), 'country: «' || country_told || '» is no ISO 3166 country', null),
             cast(null as varchar)
         ], lambda reason: reason is not null) as warnings
     from cast_to_type
 )
 ,
+bad_addresses as (
+    select
+        inbox_id,
+        list('line ' || position || coalesce(' (' || sku || ')', '') || ' ' || reason order by position, reason) as reasons
+    from (
+        select inbox_id, position, null as sku, unnest(reasons) as reason
+        from {{ ref("stg_addresses") }}
+        where len(reasons) > 0 and {{ in_batch("inbox_id") }}
+        union all
+        select inbox_id, max(position), null, 'has the id of another line: ' || kind
+        from {{ ref("stg_addresses") }}
+        where kind is not null and {{ in_batch("inbox_id") }}
+        group by inbox_id, kind
+        having count(*) > 1
+    )
+    group by inbox_id
+)
+,
+doubtful_addresses as (
+    select inbox_id, list('addresses: ' || kind || ' ' || warning order by position, warning) as doubts
+    from (
+        select inbox_id, position, kind, unnest(warnings) as warning
+        from {{ ref("stg_addresses") }}
+        where len(warnings) > 0 and {{ in_batch("inbox_id") }}
+    )
+    group by inbox_id
+)
+,
 rejections as (
     select
-        judged.*,
+        judged.* replace (warnings || coalesce(doubtful_addresses.doubts, []) as warnings),
         list_filter([
             if(customer_number is null, 'customer_number is missing', null),
             case
@@ -139,8 +325,11 @@ rejections as (
             end,
             null
         ], lambda reason: reason is not null)
+            || coalesce(bad_addresses.reasons, [])
             as rejections
     from judged
+    left join bad_addresses using (inbox_id)
+    left join doubtful_addresses using (inbox_id)
 )
 
 select
@@ -155,13 +344,23 @@ select
     name,
     email,
     phone,
+    country,
     erp_number,
+    tax_number,
+    shop_number,
+    price_group,
+    shop_group,
     said, broken, warnings,
     len(rejections) > 0 as is_rejected,
     rejections || list_filter([
         'name ' || broken.name,
         'email ' || broken.email,
         'phone ' || broken.phone,
-        'erp_number ' || broken.erp_number
+        'country ' || broken.country,
+        'erp_number ' || broken.erp_number,
+        'tax_number ' || broken.tax_number,
+        'shop_number ' || broken.shop_number,
+        'price_group ' || broken.price_group,
+        'shop_group ' || broken.shop_group
     ], lambda reason: reason is not null) as reasons
 from rejections

@@ -16,7 +16,7 @@ with parents as (
 messages as (
     select
         lines.* replace (told.fulfilment_number as fulfilment_number), parents.origin_system,
-        cast(told.order_key as hugeint) as order_key, told.is_rejected, told.occurred_at,
+        cast(told.order_key as hugeint) as order_key, told.is_rejected, told.occurred_at, parents.changed_at as parent_changed_at,
         lines.inbox_id = parents.lines_inbox_id as is_current
     from {{ told_of(ref("stg_fulfilments"), ref("links_fulfilments"), key="fulfilment_number") }} as told
     join parents using (fulfilment_number)
@@ -30,9 +30,8 @@ settled as (
         coalesce({{ latest("sku", owner="system = 'warehouse'") }}, {{ latest("sku", owner="system = 'tryton'") }}) as sku,
         coalesce({{ latest("quantity", owner="system = 'warehouse'") }}, {{ latest("quantity", owner="system = 'tryton'") }}) as quantity,
         coalesce(min(position) filter (where is_current), max(position)) as position,
-        if(bool_or(is_current), null, any_value(parents.changed_at)) as removed_at
+        if(bool_or(is_current), null, any_value(parent_changed_at)) as removed_at
     from messages
-    join parents using (fulfilment_number, origin_system)
     group by fulfilment_number, line_id
 )
 

@@ -1,5 +1,5 @@
 -- generated from pipelines/map by `concord write`; do not edit
--- One row per parcel that left, whoever packed it. For each field its owner's word wins, whatever order the messages came in.
+-- One row per parcel, whoever packed it, from its label to the customer's door. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
     meta={"renews": "touched", "key": "fulfilment_number", "touched": "touched_fulfilments", "at_once": {"touched_fulfilments": 60000}},
@@ -10,7 +10,7 @@
 with
 messages as (
     select
-        * exclude (by_whom) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
+        * exclude (by_whom, told_as) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
     from {{ told_of(ref("stg_fulfilments"), ref("links_fulfilments"), key="fulfilment_number") }}
 ),
@@ -31,17 +31,21 @@ settled as (
         fulfilment_number, origin_system, origin_remote_id,
         coalesce({{ latest("order_number", owner="system = 'warehouse'") }}, {{ latest("order_number", owner="system = 'tryton'") }}) as order_number,
         coalesce({{ latest("location", owner="system = 'warehouse'") }}, {{ latest("location", owner="system = 'tryton'") }}) as location,
+        {{ furthest_but("status", owner="((system = 'warehouse') or (system = 'tryton') or (system = 'parcelhub'))", ladder="['labelled', 'dispatched', 'in_transit', 'out_for_delivery', 'exception', 'delivered', 'returned']", may_go_back="('out_for_delivery', 'exception')") }} as status,
         coalesce({{ latest("tracking_number", owner="system = 'warehouse'") }}, {{ latest("tracking_number", owner="system = 'tryton'") }}) as tracking_number,
         coalesce({{ latest("carrier", owner="system = 'warehouse'") }}, {{ latest("carrier", owner="system = 'tryton'") }}) as carrier,
         coalesce({{ latest("shipped_at", owner="system = 'warehouse'") }}, {{ latest("shipped_at", owner="system = 'tryton'") }}) as shipped_at,
+        {{ first("delivered_at", owner="system = 'parcelhub'") }} as delivered_at,
         arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'warehouse' or system = 'tryton')) as deleted_at,
         arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system) as lines_inbox_id,
         list_distinct([
             coalesce({{ winner_of("order_number", owner="system = 'warehouse'", by="order_key") }}, {{ winner_of("order_number", owner="system = 'tryton'", by="order_key") }}),
             coalesce({{ winner_of("location", owner="system = 'warehouse'", by="order_key") }}, {{ winner_of("location", owner="system = 'tryton'", by="order_key") }}),
+            {{ winner_of_furthest_but("status", owner="((system = 'warehouse') or (system = 'tryton') or (system = 'parcelhub'))", ladder="['labelled', 'dispatched', 'in_transit', 'out_for_delivery', 'exception', 'delivered', 'returned']", may_go_back="('out_for_delivery', 'exception')") }},
             coalesce({{ winner_of("tracking_number", owner="system = 'warehouse'", by="order_key") }}, {{ winner_of("tracking_number", owner="system = 'tryton'", by="order_key") }}),
             coalesce({{ winner_of("carrier", owner="system = 'warehouse'", by="order_key") }}, {{ winner_of("carrier", owner="system = 'tryton'", by="order_key") }}),
             coalesce({{ winner_of("shipped_at", owner="system = 'warehouse'", by="order_key") }}, {{ winner_of("shipped_at", owner="system = 'tryton'", by="order_key") }}),
+            {{ winner_of_first("delivered_at", owner="system = 'parcelhub'") }},
             arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system),
             arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = 'warehouse' or system = 'tryton'))
         ]) as winners,
@@ -50,7 +54,7 @@ settled as (
             max(order_key) filter (where is_rejected and system = origin_system)
                 > max(order_key) filter (where not is_rejected and system = origin_system), false
         ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
-        bool_or(len(reasons) > 0 and not is_rejected) as has_broken_fields,
+        bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
         max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
         max(inbox_id) filter (where not is_rejected) as last_inbox_id,
         max(received_at) filter (where not is_rejected) as last_received_at
@@ -59,17 +63,20 @@ settled as (
     group by fulfilment_number, origin_system, origin_remote_id
 ),
 
--- A field is flagged when its owner's newest word on it was not taken; the last good value stays.
+-- A field is flagged when its owner's newest word on it was not taken; the last good value stays. What is merely doubtful
+-- about the newest word of the record's origin is a warning.
 flags as (
     select
         fulfilment_number,
         list_filter([
             'order_number ' || arg_max_null(broken.order_number, order_key) filter (where said.order_number and not is_rejected and ((system = 'warehouse') or (system = 'tryton'))),
             'location ' || arg_max_null(broken.location, order_key) filter (where said.location and not is_rejected and ((system = 'warehouse') or (system = 'tryton'))),
-            'tracking_number ' || arg_max_null(broken.tracking_number, order_key) filter (where said.tracking_number and not is_rejected and ((system = 'warehouse') or (system = 'tryton'))),
+            'status ' || arg_max_null(broken.status, order_key) filter (where said.status and not is_rejected and ((system = 'warehouse') or (system = 'tryton') or (system = 'parcelhub'))),
             'carrier ' || arg_max_null(broken.carrier, order_key) filter (where said.carrier and not is_rejected and ((system = 'warehouse') or (system = 'tryton'))),
-            'shipped_at ' || arg_max_null(broken.shipped_at, order_key) filter (where said.shipped_at and not is_rejected and ((system = 'warehouse') or (system = 'tryton')))
-        ], lambda flag: flag is not null) as flags
+            'shipped_at ' || arg_max_null(broken.shipped_at, order_key) filter (where said.shipped_at and not is_rejected and ((system = 'warehouse') or (system = 'tryton'))),
+            'delivered_at ' || arg_max_null(broken.delivered_at, order_key) filter (where said.delivered_at and not is_rejected and system = 'parcelhub')
+        ], lambda flag: flag is not null) as flags,
+        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
     from messages
     join (select fulfilment_number, origin_system from settled where has_broken_fields) using (fulfilment_number)
     group by fulfilment_number
@@ -83,11 +90,15 @@ decisions as (
 ,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'location') as location_told
 ,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'status') as status_told
+,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'tracking_number') as tracking_number_told
 ,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'carrier') as carrier_told
 ,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'shipped_at') as shipped_at_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'delivered_at') as delivered_at_told
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_fulfilments") }}
@@ -96,19 +107,43 @@ decisions as (
     where age = 1 and kind = 'decided'
     group by key
 )
+,
+
+records as (
 
 select
     settled.fulfilment_number,
     origin_system, origin_remote_id,
     cast(coalesce(decisions.order_number_told, settled.order_number) as varchar) as order_number,
     cast(coalesce(decisions.location_told, settled.location) as varchar) as location,
+    cast(coalesce(decisions.status_told, settled.status) as varchar) as status,
     cast(coalesce(decisions.tracking_number_told, settled.tracking_number) as varchar) as tracking_number,
     cast(coalesce(decisions.carrier_told, settled.carrier) as varchar) as carrier,
     cast(coalesce(as_instant(decisions.shipped_at_told, 'UTC'), settled.shipped_at) as timestamptz) as shipped_at,
+    cast(coalesce(as_instant(decisions.delivered_at_told, 'UTC'), settled.delivered_at) as timestamptz) as delivered_at,
     coalesce(order_number in (select order_number from {{ ref("orders") }}), false) as is_order_number_known,
     lines_inbox_id,
     deleted_at,
-    rejected_since, coalesce(flags.flags, []) as flags, winners, changed_at, last_inbox_id, last_received_at
+    rejected_since, coalesce(flags.flags, []) as flags, coalesce(flags.warnings, []) as warnings, winners, changed_at, last_inbox_id, last_received_at
 from settled
 left join flags using (fulfilment_number)
 left join decisions using (fulfilment_number)
+),
+
+-- Held against the records of others, as these stand now.
+held_against_others as (
+    select
+        records.*,
+        list_filter([
+            if(not coalesce(shipped_at >= orders.placed_at, true), 'shipped_after_ordered breaks the rule shipped_at >= orders.placed_at' || ' (' || concat_ws(', ', 'shipped_at is ' || cast(shipped_at as varchar), 'orders.placed_at is ' || cast(orders.placed_at as varchar)) || ')', null)
+        ], lambda broken: broken is not null) as rules_broken
+    from records
+    left join (
+        select order_number as key_of_orders, struct_pack(placed_at := placed_at) as orders
+        from {{ ref("orders") }}
+    ) as of_orders on key_of_orders = records.order_number
+)
+
+select
+    * replace (warnings || rules_broken as warnings)
+from held_against_others

@@ -6,6 +6,7 @@ select
     'fulfilments' as entity, inbox_id, system, stream, remote_id, concat_ws('|', fulfilment_number) as key, received_at,
     is_rejected, unnest(reasons) as reason,
     case system
+        when 'parcelhub' then 'team:logistics'
         when 'tryton' then 'team:finance'
         when 'warehouse' then 'team:logistics'
     end as steward,

@@ -8,7 +8,7 @@
 -- depends_on: {{ ref("touched_fulfilments") }}
 
 with told as (
-    select * exclude (by_whom) from {{ told_of(ref("stg_fulfilments"), ref("links_fulfilments"), key="fulfilment_number") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_fulfilments"), ref("links_fulfilments"), key="fulfilment_number") }}
 
     union all by name
 
@@ -25,7 +25,7 @@ with told as (
 messages as (
     select
         inbox_id, system, stream, received_at, len(reasons) > 0 as is_quarantined, reasons, fulfilment_number,
-        system in ('warehouse', 'tryton') as may_own
+        system in ('warehouse', 'tryton', 'parcelhub') as may_own
     from told
 ),
 

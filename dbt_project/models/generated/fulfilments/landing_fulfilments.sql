@@ -7,6 +7,7 @@ select
 from {{ source("concord", "inbox") }}
 where {{ in_batch("inbox_id") }}
     and system || '/' || stream in (
+        'parcelhub/tracking',
         'tryton/shipments',
         'warehouse/despatches'
     )

@@ -13,7 +13,7 @@ tryton_shipments as (
             select
                 inbox_id, system, stream, received_at,
                 json_extract(payload, ['$.id', '$.number', '$.write_date']) as heard,
-                cast(payload -> '$.lines' as json[]) as items
+                as_list(payload -> '$.lines') as items
             from {{ ref("landing_fulfilments") }}
             where system = 'tryton' and stream = 'shipments' and {{ in_batch("inbox_id") }}
         )
@@ -44,8 +44,8 @@ warehouse_despatches as (
         from (
             select
                 inbox_id, system, stream, received_at,
-                json_extract(payload, ['$.parcel', '$.at']) as heard,
-                cast(payload -> '$.lines' as json[]) as items
+                json_extract(payload, ['$.parcel', '$.noted', '$.at']) as heard,
+                as_list(payload -> '$.lines') as items
             from {{ ref("landing_fulfilments") }}
             where system = 'warehouse' and stream = 'despatches' and {{ in_batch("inbox_id") }}
         )

@@ -22,6 +22,19 @@ union
 -- What waited for one of orders and may now go on.
 select fulfilment_number from {{ previous("fulfilments", columns="fulfilment_number, order_number, is_order_number_known") }}
 where not is_order_number_known and order_number in (select order_number from {{ ref("orders") }})
+{% if var("is_woken") %}
+union
+-- What keeps or breaks a rule since a record that it is held against has changed.
+select fulfilment_number
+from {{ previous("fulfilments", columns="fulfilment_number, order_number, location, status, tracking_number, carrier, shipped_at, delivered_at, rules_broken") }} as records
+left join (
+    select order_number as key_of_orders, struct_pack(placed_at := placed_at) as orders
+    from {{ ref("orders") }}
+) as of_orders on key_of_orders = records.order_number
+where rules_broken is distinct from list_filter([
+            if(not coalesce(shipped_at >= orders.placed_at, true), 'shipped_after_ordered breaks the rule shipped_at >= orders.placed_at' || ' (' || concat_ws(', ', 'shipped_at is ' || cast(shipped_at as varchar), 'orders.placed_at is ' || cast(orders.placed_at as varchar)) || ')', null)
+        ], lambda broken: broken is not null)
+{% endif %}
 {% if var("goes_on") %}
 union
 -- What a build that did not end was settling: why it did may not be seen any more.

@@ -14,15 +14,18 @@ with records as (
 fulfilment_lines as (
     select
         fulfilment_number,
+        '[' || string_agg(line, ',' order by position, line_id) || ']' as lines,
+        null as waits_for
+    from (
         -- One text a line: lists of structs would take ten times the memory.
-        '[' || string_agg(cast(to_json(struct_pack(
+        select *, cast(to_json(struct_pack(
             line_id := line_id,
             sku := sku,
             quantity := cast(quantity as varchar)
-        )) as varchar), ',' order by position, line_id) || ']' as lines,
-        min('waits for ' || sku || ', which no one has told us of') filter (where not true) as waits_for
-    from {{ ref("fulfilment_lines") }}
-    where removed_at is null and fulfilment_number in (select fulfilment_number from records)
+        )) as varchar) as line
+        from {{ ref("fulfilment_lines") }}
+        where removed_at is null and fulfilment_number in (select fulfilment_number from records)
+    )
     group by fulfilment_number
 ),
 
@@ -45,15 +48,16 @@ links as (
 despatch_to_storefront as (
     select
         'despatch_to_storefront' as flow,
-        parents.origin_system as system,
+        parent_system as system,
         records.fulfilment_number,
-        coalesce(true, false) and records.deleted_at is null as is_wanted,
+        coalesce(status <> 'labelled', false) and records.deleted_at is null as is_wanted,
         'ignore' as action_on_leave,
         to_json(struct_pack(
             fulfilment_number := records.fulfilment_number,
-            order_remote_id := parents.origin_remote_id,
+            order_remote_id := parent_remote_id,
             lines := cast(coalesce(fulfilment_lines.lines, '[]') as json),
             order_number := records.order_number,
+            status := records.status,
             tracking_number := records.tracking_number,
             carrier := records.carrier,
             shipped_at := strftime(records.shipped_at, '%Y-%m-%dT%H:%M:%S.%fZ')
@@ -61,8 +65,9 @@ despatch_to_storefront as (
         links.remote_id,
         coalesce(
             'the newest message could not be taken: ' || records.rejected_since,
-            list_filter(records.flags, lambda flag: split_part(flag, ' ', 1) in ('order_number', 'tracking_number', 'carrier', 'shipped_at'))[1],
+            list_filter(records.flags, lambda flag: split_part(flag, ' ', 1) in ('order_number', 'status', 'tracking_number', 'carrier', 'shipped_at'))[1],
             if(not records.is_order_number_known, 'waits for ' || records.order_number || ', which no one has told us of', null),
+            if(records.order_number is null, 'names no order_number; name it where the record was written', null),
             null
         ) as held_because,
         case
@@ -73,11 +78,14 @@ despatch_to_storefront as (
         'latest' as deliver,
         records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
     from records
-    left join {{ ref("orders") }} as parents on parents.order_number = records.order_number
+    left join (
+        select order_number as parent_key, origin_system as parent_system, origin_remote_id as parent_remote_id
+        from {{ ref("orders") }}
+    ) as parents on parent_key = records.order_number
     left join fulfilment_lines using (fulfilment_number)
     left join asked on asked.fulfilment_number = records.fulfilment_number and coalesce(asked.flow, 'despatch_to_storefront') = 'despatch_to_storefront'
-    left join links on links.fulfilment_number = records.fulfilment_number and links.system = parents.origin_system
-    where parents.origin_system in ('shopify') or parents.origin_system is null
+    left join links on links.fulfilment_number = records.fulfilment_number and links.system = parent_system
+    where parent_system in ('shopify') or parent_system is null
 )
 
 select * from despatch_to_storefront

@@ -10,7 +10,7 @@
 with
 messages as (
     select
-        * exclude (by_whom) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
+        * exclude (by_whom, told_as) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
     from {{ told_of(ref("stg_orders"), ref("links_orders"), key="order_number") }}
 ),
@@ -32,12 +32,17 @@ settled as (
         {{ latest("number", owner="system = origin_system") }} as number,
         {{ furthest("status", owner="system = origin_system", ladder="['placed', 'paid', 'refunded', 'cancelled']") }} as status,
         {{ latest("currency", owner="system = origin_system") }} as currency,
+        {{ latest("shown_currency", owner="system = origin_system") }} as shown_currency,
         {{ latest("placed_at", owner="system = origin_system") }} as placed_at,
         {{ latest("cancelled_at", owner="system = origin_system") }} as cancelled_at,
         {{ latest("total", owner="system = origin_system") }} as total,
         {{ latest("tax_total", owner="system = origin_system") }} as tax_total,
         {{ latest("discount_total", owner="system = origin_system") }} as discount_total,
         {{ latest("shipping_total", owner="system = origin_system") }} as shipping_total,
+        {{ latest("shipping_tax_rate", owner="system = origin_system") }} as shipping_tax_rate,
+        {{ latest("duties_total", owner="system = origin_system") }} as duties_total,
+        {{ latest("tip_total", owner="system = origin_system") }} as tip_total,
+        {{ latest("gift_card_total", owner="system = origin_system") }} as gift_card_total,
         {{ latest("prices_include_tax", owner="system = origin_system") }} as prices_include_tax,
         {{ latest("email", owner="system = origin_system") }} as email,
         {{ latest("phone", owner="system = origin_system") }} as phone,
@@ -49,18 +54,29 @@ settled as (
         {{ latest("country", owner="system = origin_system") }} as country,
         {{ latest("country_name", owner="system = origin_system") }} as country_name,
         {{ latest("erp_number", owner="system = 'tryton'") }} as erp_number,
+        {{ latest("channel", owner="system = origin_system") }} as channel,
+        {{ latest("marketplace_number", owner="system = origin_system") }} as marketplace_number,
+        {{ latest("pickup_location", owner="system = origin_system") }} as pickup_location,
+        {{ latest("is_on_hold", owner="system = origin_system") }} as is_on_hold,
+        {{ latest("note", owner="system = origin_system") }} as note,
+        {{ latest("attributes", owner="system = origin_system") }} as attributes,
         arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = origin_system)) as deleted_at,
         arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system) as lines_inbox_id,
         list_distinct([
             {{ winner_of("number", owner="system = origin_system", by="order_key") }},
             {{ winner_of("status", owner="system = origin_system", by="(list_position(['placed', 'paid', 'refunded', 'cancelled'], status), order_key)") }},
             {{ winner_of("currency", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("shown_currency", owner="system = origin_system", by="order_key") }},
             {{ winner_of("placed_at", owner="system = origin_system", by="order_key") }},
             {{ winner_of("cancelled_at", owner="system = origin_system", by="order_key") }},
             {{ winner_of("total", owner="system = origin_system", by="order_key") }},
             {{ winner_of("tax_total", owner="system = origin_system", by="order_key") }},
             {{ winner_of("discount_total", owner="system = origin_system", by="order_key") }},
             {{ winner_of("shipping_total", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("shipping_tax_rate", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("duties_total", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("tip_total", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("gift_card_total", owner="system = origin_system", by="order_key") }},
             {{ winner_of("prices_include_tax", owner="system = origin_system", by="order_key") }},
             {{ winner_of("email", owner="system = origin_system", by="order_key") }},
             {{ winner_of("phone", owner="system = origin_system", by="order_key") }},
@@ -72,6 +88,12 @@ settled as (
             {{ winner_of("country", owner="system = origin_system", by="order_key") }},
             {{ winner_of("country_name", owner="system = origin_system", by="order_key") }},
             {{ winner_of("erp_number", owner="system = 'tryton'", by="order_key") }},
+            {{ winner_of("channel", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("marketplace_number", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("pickup_location", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("is_on_hold", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("note", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("attributes", owner="system = origin_system", by="order_key") }},
             arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system),
             arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = origin_system))
         ]) as winners,
@@ -80,7 +102,7 @@ settled as (
             max(order_key) filter (where is_rejected and system = origin_system)
                 > max(order_key) filter (where not is_rejected and system = origin_system), false
         ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
-        bool_or(len(reasons) > 0 and not is_rejected) as has_broken_fields,
+        bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
         max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
         max(inbox_id) filter (where not is_rejected) as last_inbox_id,
         max(received_at) filter (where not is_rejected) as last_received_at
@@ -89,7 +111,8 @@ settled as (
     group by order_number, origin_system, origin_remote_id
 ),
 
--- A field is flagged when its owner's newest word on it was not taken; the last good value stays.
+-- A field is flagged when its owner's newest word on it was not taken; the last good value stays. What is merely doubtful
+-- about the newest word of the record's origin is a warning.
 flags as (
     select
         order_number,
@@ -97,12 +120,17 @@ flags as (
             'number ' || arg_max_null(broken.number, order_key) filter (where said.number and not is_rejected and system = origin_system),
             'status ' || arg_max_null(broken.status, order_key) filter (where said.status and not is_rejected and system = origin_system),
             'currency ' || arg_max_null(broken.currency, order_key) filter (where said.currency and not is_rejected and system = origin_system),
+            'shown_currency ' || arg_max_null(broken.shown_currency, order_key) filter (where said.shown_currency and not is_rejected and system = origin_system),
             'placed_at ' || arg_max_null(broken.placed_at, order_key) filter (where said.placed_at and not is_rejected and system = origin_system),
             'cancelled_at ' || arg_max_null(broken.cancelled_at, order_key) filter (where said.cancelled_at and not is_rejected and system = origin_system),
             'total ' || arg_max_null(broken.total, order_key) filter (where said.total and not is_rejected and system = origin_system),
             'tax_total ' || arg_max_null(broken.tax_total, order_key) filter (where said.tax_total and not is_rejected and system = origin_system),
             'discount_total ' || arg_max_null(broken.discount_total, order_key) filter (where said.discount_total and not is_rejected and system = origin_system),
             'shipping_total ' || arg_max_null(broken.shipping_total, order_key) filter (where said.shipping_total and not is_rejected and system = origin_system),
+            'shipping_tax_rate ' || arg_max_null(broken.shipping_tax_rate, order_key) filter (where said.shipping_tax_rate and not is_rejected and system = origin_system),
+            'duties_total ' || arg_max_null(broken.duties_total, order_key) filter (where said.duties_total and not is_rejected and system = origin_system),
+            'tip_total ' || arg_max_null(broken.tip_total, order_key) filter (where said.tip_total and not is_rejected and system = origin_system),
+            'gift_card_total ' || arg_max_null(broken.gift_card_total, order_key) filter (where said.gift_card_total and not is_rejected and system = origin_system),
             'prices_include_tax ' || arg_max_null(broken.prices_include_tax, order_key) filter (where said.prices_include_tax and not is_rejected and system = origin_system),
             'email ' || arg_max_null(broken.email, order_key) filter (where said.email and not is_rejected and system = origin_system),
             'phone ' || arg_max_null(broken.phone, order_key) filter (where said.phone and not is_rejected and system = origin_system),
@@ -112,8 +140,15 @@ flags as (
             'city ' || arg_max_null(broken.city, order_key) filter (where said.city and not is_rejected and system = origin_system),
             'country ' || arg_max_null(broken.country, order_key) filter (where said.country and not is_rejected and system = origin_system),
             'country_name ' || arg_max_null(broken.country_name, order_key) filter (where said.country_name and not is_rejected and system = origin_system),
-            'erp_number ' || arg_max_null(broken.erp_number, order_key) filter (where said.erp_number and not is_rejected and system = 'tryton')
-        ], lambda flag: flag is not null) as flags
+            'erp_number ' || arg_max_null(broken.erp_number, order_key) filter (where said.erp_number and not is_rejected and system = 'tryton'),
+            'channel ' || arg_max_null(broken.channel, order_key) filter (where said.channel and not is_rejected and system = origin_system),
+            'marketplace_number ' || arg_max_null(broken.marketplace_number, order_key) filter (where said.marketplace_number and not is_rejected and system = origin_system),
+            'pickup_location ' || arg_max_null(broken.pickup_location, order_key) filter (where said.pickup_location and not is_rejected and system = origin_system),
+            'is_on_hold ' || arg_max_null(broken.is_on_hold, order_key) filter (where said.is_on_hold and not is_rejected and system = origin_system),
+            'note ' || arg_max_null(broken.note, order_key) filter (where said.note and not is_rejected and system = origin_system),
+            'attributes ' || arg_max_null(broken.attributes, order_key) filter (where said.attributes and not is_rejected and system = origin_system)
+        ], lambda flag: flag is not null) as flags,
+        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
     from messages
     join (select order_number, origin_system from settled where has_broken_fields) using (order_number)
     group by order_number
@@ -129,6 +164,8 @@ decisions as (
 ,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'currency') as currency_told
 ,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'shown_currency') as shown_currency_told
+,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'placed_at') as placed_at_told
 ,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'cancelled_at') as cancelled_at_told
@@ -140,6 +177,14 @@ decisions as (
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'discount_total') as discount_total_told
 ,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'shipping_total') as shipping_total_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'shipping_tax_rate') as shipping_tax_rate_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'duties_total') as duties_total_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'tip_total') as tip_total_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'gift_card_total') as gift_card_total_told
 ,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'prices_include_tax') as prices_include_tax_told
 ,
@@ -162,6 +207,18 @@ decisions as (
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'country_name') as country_name_told
 ,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'erp_number') as erp_number_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'channel') as channel_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'marketplace_number') as marketplace_number_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'pickup_location') as pickup_location_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'is_on_hold') as is_on_hold_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'note') as note_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'attributes') as attributes_told
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_orders") }}
@@ -177,12 +234,17 @@ select
     cast(coalesce(decisions.number_told, settled.number) as varchar) as number,
     cast(coalesce(decisions.status_told, settled.status) as varchar) as status,
     cast(coalesce(upper(decisions.currency_told), settled.currency) as varchar) as currency,
+    cast(coalesce(upper(decisions.shown_currency_told), settled.shown_currency) as varchar) as shown_currency,
     cast(coalesce(as_instant(decisions.placed_at_told, 'UTC'), settled.placed_at) as timestamptz) as placed_at,
     cast(coalesce(as_instant(decisions.cancelled_at_told, 'UTC'), settled.cancelled_at) as timestamptz) as cancelled_at,
     cast(coalesce(as_decimal(decisions.total_told), settled.total) as decimal(38, 10)) as total,
     cast(coalesce(as_decimal(decisions.tax_total_told), settled.tax_total) as decimal(38, 10)) as tax_total,
     cast(coalesce(as_decimal(decisions.discount_total_told), settled.discount_total) as decimal(38, 10)) as discount_total,
     cast(coalesce(as_decimal(decisions.shipping_total_told), settled.shipping_total) as decimal(38, 10)) as shipping_total,
+    cast(coalesce(as_decimal(decisions.shipping_tax_rate_told), settled.shipping_tax_rate) as decimal(38, 10)) as shipping_tax_rate,
+    cast(coalesce(as_decimal(decisions.duties_total_told), settled.duties_total) as decimal(38, 10)) as duties_total,
+    cast(coalesce(as_decimal(decisions.tip_total_told), settled.tip_total) as decimal(38, 10)) as tip_total,
+    cast(coalesce(as_decimal(decisions.gift_card_total_told), settled.gift_card_total) as decimal(38, 10)) as gift_card_total,
     cast(coalesce(as_boolean(decisions.prices_include_tax_told), settled.prices_include_tax) as boolean) as prices_include_tax,
     cast(coalesce(lower(decisions.email_told), settled.email) as varchar) as email,
     cast(coalesce(decisions.phone_told, settled.phone) as varchar) as phone,
@@ -194,9 +256,15 @@ select
     cast(coalesce(upper(decisions.country_told), settled.country) as varchar) as country,
     cast(coalesce(decisions.country_name_told, settled.country_name) as varchar) as country_name,
     cast(coalesce(decisions.erp_number_told, settled.erp_number) as varchar) as erp_number,
+    cast(coalesce(decisions.channel_told, settled.channel) as varchar) as channel,
+    cast(coalesce(decisions.marketplace_number_told, settled.marketplace_number) as varchar) as marketplace_number,
+    cast(coalesce(decisions.pickup_location_told, settled.pickup_location) as varchar) as pickup_location,
+    cast(coalesce(as_boolean(decisions.is_on_hold_told), settled.is_on_hold) as boolean) as is_on_hold,
+    cast(coalesce(decisions.note_told, settled.note) as varchar) as note,
+    cast(coalesce(decisions.attributes_told, settled.attributes) as varchar) as attributes,
     lines_inbox_id,
     deleted_at,
-    rejected_since, coalesce(flags.flags, []) as flags, winners, changed_at, last_inbox_id, last_received_at
+    rejected_since, coalesce(flags.flags, []) as flags, coalesce(flags.warnings, []) as warnings, winners, changed_at, last_inbox_id, last_received_at
 from settled
 left join flags using (order_number)
 left join decisions using (order_number)

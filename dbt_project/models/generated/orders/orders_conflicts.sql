@@ -1,5 +1,5 @@
 -- generated from pipelines/map by `concord write`; do not edit
--- Foreign writes: a system changed a field of orders that it does not own, after we last knew what it held.
+-- Where a system's word on orders and ours differ: a field changed by who does not own it, or a status taken back by who does.
 {{ config(
     materialized="renewed",
     meta={"renews": "touched", "key": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 100000}},
@@ -7,7 +7,8 @@
 ) }}
 -- depends_on: {{ ref("touched_orders") }}
 
-with deliveries as (
+with
+deliveries as (
     select key as order_number, system, max(happened_at) as delivered_at
     from {{ ref("ledger_orders") }}
     where kind in ('delivered', 'held') and key in (select order_number from temp.keys_in_turn)
@@ -52,9 +53,35 @@ ours as (
     from {{ ref("orders") }}
     where order_number in (select order_number from heard)
     
+),
+
+-- The newest word of a status's owner lies before what we hold and before what it said itself, and no person has decided.
+steps_back as (
+    select
+        order_number, system, 'status' as field, 'forbidden' as on_foreign_write,
+        our_value as value_before, arg_max(status, order_key) as value_now, arg_max(received_at, order_key) as seen_at, our_value
+    from {{ told_of(ref("stg_orders"), ref("links_orders"), key="order_number") }} as told
+    join (select order_number, origin_system, status as our_value from {{ ref("orders") }}) as ours using (order_number)
+    where said.status and broken.status is null and status is not null and not is_rejected and system = origin_system
+        and order_number not in (
+            select key from {{ ref("ledger_orders") }}
+            where field = 'status' and kind in ('decided', 'revoked')
+            group by key having arg_max(kind, ledger_id) = 'decided'
+        )
+    group by order_number, system, our_value
+    having list_position(['placed', 'paid', 'refunded', 'cancelled'], arg_max(status, order_key)) < least(
+        list_position(['placed', 'paid', 'refunded', 'cancelled'], our_value),
+        max(list_position(['placed', 'paid', 'refunded', 'cancelled'], status))
+    )
+    
 )
 
-select heard.*, ours.our_value
-from heard
-join ours using (order_number, system, field)
-where value_now is distinct from value_before and value_now is distinct from our_value
+select *, 'team:ecommerce' as steward
+from (
+    select heard.*, ours.our_value
+    from heard
+    join ours using (order_number, system, field)
+    where value_now is distinct from value_before and value_now is distinct from our_value
+    union all by name
+    select * from steps_back
+)

@@ -8,7 +8,7 @@
 -- depends_on: {{ ref("touched_orders") }}
 
 with told as (
-    select * exclude (by_whom) from {{ told_of(ref("stg_orders"), ref("links_orders"), key="order_number") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_orders"), ref("links_orders"), key="order_number") }}
 
     union all by name
 
@@ -57,3 +57,11 @@ select
 from messages
 left join records using (order_number)
 left join winners on winners.inbox_id = messages.inbox_id
+
+union all
+
+-- What tells of other things alone.
+select inbox_id, system, stream, received_at, null as key, 'ignored' as verdict
+from {{ ref("landing_orders") }}
+anti join {{ ref("stg_orders") }} using (inbox_id)
+where {{ in_batch("inbox_id") }}

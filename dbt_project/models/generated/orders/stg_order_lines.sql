@@ -12,14 +12,14 @@ shopify_orders as (
         from (
             select
                 inbox_id, system, stream, received_at,
-                json_extract(payload, ['$.id', '$.updated_at']) as heard,
-                cast(payload -> '$.line_items' as json[]) as items
+                json_extract(payload, ['$.id', '$.updated_at', '$.refunds']) as heard,
+                as_list(payload -> '$.line_items') as items
             from {{ ref("landing_orders") }}
             where system = 'shopify' and stream = 'orders' and {{ in_batch("inbox_id") }}
         )
     ),
     lines as (
-        select * exclude (item), json_extract(item, ['$.id', '$.sku', '$.title', '$.current_quantity', '$.quantity', '$.price', '$.discount_allocations', '$.tax_lines']) as item_heard
+        select * exclude (item), json_extract(item, ['$.id', '$.sku', '$.title', '$.current_quantity', '$.quantity', '$.price', '$.price_set.presentment_money.amount', '$.price_set', '$.discount_allocations', '$.properties', '$.tax_lines']) as item_heard
         from items
     )
     select
@@ -29,18 +29,22 @@ shopify_orders as (
         told((item_heard[1] ->> '$')) as line_id,
         told((item_heard[2] ->> '$')) as sku_told,
         told((item_heard[3] ->> '$')) as title_told,
-        told(coalesce((item_heard[4] ->> '$'), (item_heard[5] ->> '$'))) as quantity_told,
+        told(and_returned(coalesce((item_heard[4] ->> '$'), left_over((item_heard[5] ->> '$'), heard[3], (item_heard[1] ->> '$'))), heard[3], (item_heard[1] ->> '$'))) as quantity_told,
         told((item_heard[6] ->> '$')) as unit_price_told,
-        told(sum_in(item_heard[7], '$.amount')) as discount_told,
-        told(sum_in(item_heard[8], '$.rate')) as tax_rate_told,
+        told((item_heard[7] ->> '$')) as shown_price_told,
+        told(sum_in(item_heard[9], '$.amount')) as discount_told,
+        told(sum_in(item_heard[11], '$.rate')) as tax_rate_told,
+        told(attributes_in(item_heard[10], '$.name', '$.value')) as properties_told,
         cast(null as varchar) as is_credit_told,
         struct_pack(
             sku := item_heard[2] is not null,
             title := item_heard[3] is not null,
-            quantity := item_heard[4] is not null or item_heard[5] is not null,
+            quantity := item_heard[4] is not null or item_heard[5] is not null or heard[3] is not null or item_heard[1] is not null,
             unit_price := item_heard[6] is not null,
-            discount := item_heard[7] is not null,
-            tax_rate := item_heard[8] is not null,
+            shown_price := item_heard[7] is not null or item_heard[8] = 'null',
+            discount := item_heard[9] is not null,
+            tax_rate := item_heard[11] is not null,
+            properties := item_heard[10] is not null,
             is_credit := false
         ) as said
     from lines
@@ -54,14 +58,14 @@ shopify_orders_read as (
         from (
             select
                 inbox_id, system, stream, received_at,
-                json_extract(payload, ['$.id', '$.updatedAt']) as heard,
-                cast(payload -> '$.lineItems.nodes' as json[]) as items
+                json_extract(payload, ['$.id', '$.updatedAt', '$.refunds']) as heard,
+                as_list(payload -> '$.lineItems.nodes') as items
             from {{ ref("landing_orders") }}
             where system = 'shopify' and stream = 'orders_read' and {{ in_batch("inbox_id") }}
         )
     ),
     lines as (
-        select * exclude (item), json_extract(item, ['$.id', '$.sku', '$.title', '$.currentQuantity', '$.originalUnitPriceSet.shopMoney.amount', '$.originalUnitPriceSet', '$.discountAllocations', '$.taxLines']) as item_heard
+        select * exclude (item), json_extract(item, ['$.id', '$.sku', '$.title', '$.currentQuantity', '$.originalUnitPriceSet.shopMoney.amount', '$.originalUnitPriceSet', '$.originalUnitPriceSet.presentmentMoney.amount', '$.discountAllocations', '$.customAttributes', '$.taxLines']) as item_heard
         from items
     )
     select
@@ -71,18 +75,22 @@ shopify_orders_read as (
         told(regexp_extract((item_heard[1] ->> '$'), '\d+$')) as line_id,
         told((item_heard[2] ->> '$')) as sku_told,
         told((item_heard[3] ->> '$')) as title_told,
-        told((item_heard[4] ->> '$')) as quantity_told,
+        told(and_returned((item_heard[4] ->> '$'), heard[3], regexp_extract((item_heard[1] ->> '$'), '\\d+$'))) as quantity_told,
         told((item_heard[5] ->> '$')) as unit_price_told,
-        told(sum_in(item_heard[7], '$.allocatedAmountSet.shopMoney.amount')) as discount_told,
-        told(sum_in(item_heard[8], '$.rate')) as tax_rate_told,
+        told((item_heard[7] ->> '$')) as shown_price_told,
+        told(sum_in(item_heard[8], '$.allocatedAmountSet.shopMoney.amount')) as discount_told,
+        told(sum_in(item_heard[10], '$.rate')) as tax_rate_told,
+        told(attributes_in(item_heard[9], '$.key', '$.value')) as properties_told,
         cast(null as varchar) as is_credit_told,
         struct_pack(
             sku := item_heard[2] is not null,
             title := item_heard[3] is not null,
-            quantity := item_heard[4] is not null,
+            quantity := item_heard[4] is not null or heard[3] is not null or item_heard[1] is not null,
             unit_price := item_heard[5] is not null or item_heard[6] = 'null',
-            discount := item_heard[7] is not null,
-            tax_rate := item_heard[8] is not null,
+            shown_price := item_heard[7] is not null or item_heard[6] = 'null',
+            discount := item_heard[8] is not null,
+            tax_rate := item_heard[10] is not null,
+            properties := item_heard[9] is not null,
             is_credit := false
         ) as said
     from lines
@@ -97,7 +105,7 @@ wholesale_order_files as (
             select
                 inbox_id, system, stream, received_at,
                 json_extract(payload, ['$.InvoiceNo']) as heard,
-                cast(payload -> '$.rows' as json[]) as items
+                as_list(payload -> '$.rows') as items
             from {{ ref("landing_orders") }}
             where system = 'wholesale' and stream = 'order_files' and {{ in_batch("inbox_id") }}
         )
@@ -115,16 +123,20 @@ wholesale_order_files as (
         told((item_heard[2] ->> '$')) as title_told,
         told((item_heard[3] ->> '$')) as quantity_told,
         told((item_heard[4] ->> '$')) as unit_price_told,
+        cast(null as varchar) as shown_price_told,
         cast(null as varchar) as discount_told,
         cast(null as varchar) as tax_rate_told,
+        cast(null as varchar) as properties_told,
         told(if((heard[1] ->> '$') like 'C%', 'true', 'false')) as is_credit_told,
         struct_pack(
             sku := item_heard[1] is not null,
             title := item_heard[2] is not null,
             quantity := item_heard[3] is not null,
             unit_price := item_heard[4] is not null,
+            shown_price := false,
             discount := false,
             tax_rate := false,
+            properties := false,
             is_credit := heard[1] is not null
         ) as said
     from lines
@@ -143,8 +155,10 @@ cast_to_type as (
         title_told as title,
         as_whole(quantity_told) as quantity,
         as_decimal(unit_price_told) as unit_price,
+        as_decimal(shown_price_told) as shown_price,
         as_decimal(discount_told) as discount,
         as_decimal(tax_rate_told) as tax_rate,
+        properties_told as properties,
         as_boolean(is_credit_told) as is_credit
     from messages
 ),
@@ -153,10 +167,7 @@ judged as (
     select
         *,
         struct_pack(
-            sku := case
-                when system not in ('shopify', 'wholesale') or not said.sku then null
-                when sku is null then 'is missing'
-            end,
+            sku := cast(null as varchar),
             title := cast(null as varchar),
             quantity := case
                 when system not in ('shopify', 'wholesale') or not said.quantity then null
@@ -170,6 +181,10 @@ judged as (
                 when unit_price is null then 'is missing'
                 when not (unit_price >= 0 or is_credit) then '«' || coalesce(unit_price_told, 'nothing') || '» breaks the rule ' || 'unit_price >= 0 or is_credit'
             end,
+            shown_price := case
+                when system not in ('shopify', 'wholesale') or not said.shown_price then null
+                when shown_price_told is not null and shown_price is null then '«' || shown_price_told || '» is not a price with at most 10 decimals'
+            end,
             discount := case
                 when system not in ('shopify', 'wholesale') or not said.discount then null
                 when discount_told is not null and discount is null then '«' || discount_told || '» is not an amount of money'
@@ -178,12 +193,14 @@ judged as (
                 when system not in ('shopify', 'wholesale') or not said.tax_rate then null
                 when tax_rate_told is not null and tax_rate is null then '«' || tax_rate_told || '» is not a rate'
             end,
+            properties := cast(null as varchar),
             is_credit := case
                 when system not in ('shopify', 'wholesale') or not said.is_credit then null
                 when is_credit_told is not null and is_credit is null then '«' || is_credit_told || '» is neither true nor false'
             end
         ) as broken,
         list_filter([
+            if(system in ('shopify', 'wholesale') and said.sku and sku is null, 'sku: is missing', null),
             cast(null as varchar)
         ], lambda reason: reason is not null) as warnings
     from cast_to_type
@@ -198,8 +215,10 @@ select
     title,
     quantity,
     unit_price,
+    shown_price,
     discount,
     tax_rate,
+    properties,
     is_credit,
     said, broken, warnings,
     list_filter([
@@ -208,8 +227,10 @@ select
         'title ' || broken.title,
         'quantity ' || broken.quantity,
         'unit_price ' || broken.unit_price,
+        'shown_price ' || broken.shown_price,
         'discount ' || broken.discount,
         'tax_rate ' || broken.tax_rate,
+        'properties ' || broken.properties,
         'is_credit ' || broken.is_credit
     ], lambda reason: reason is not null) as reasons
 from judged

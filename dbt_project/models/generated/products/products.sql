@@ -10,7 +10,7 @@
 with
 messages as (
     select
-        * exclude (by_whom) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
+        * exclude (by_whom, told_as) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
     from {{ told_of(ref("stg_products"), ref("links_products"), key="sku") }}
 ),
@@ -36,6 +36,7 @@ settled as (
         {{ latest("is_service", owner="system = 'tryton'") }} as is_service,
         {{ latest("is_salable", owner="system = 'tryton'") }} as is_salable,
         {{ latest("is_active", owner="system = 'tryton'") }} as is_active,
+        {{ latest("is_dropshipped", owner="system = 'shopify'") }} as is_dropshipped,
         arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'tryton')) as deleted_at,
         list_distinct([
             {{ winner_of("title", owner="system = 'tryton'", by="order_key") }},
@@ -45,6 +46,7 @@ settled as (
             {{ winner_of("is_service", owner="system = 'tryton'", by="order_key") }},
             {{ winner_of("is_salable", owner="system = 'tryton'", by="order_key") }},
             {{ winner_of("is_active", owner="system = 'tryton'", by="order_key") }},
+            {{ winner_of("is_dropshipped", owner="system = 'shopify'", by="order_key") }},
             arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = 'tryton'))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
@@ -52,7 +54,7 @@ settled as (
             max(order_key) filter (where is_rejected and system = origin_system)
                 > max(order_key) filter (where not is_rejected and system = origin_system), false
         ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
-        bool_or(len(reasons) > 0 and not is_rejected) as has_broken_fields,
+        bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
         max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
         max(inbox_id) filter (where not is_rejected) as last_inbox_id,
         max(received_at) filter (where not is_rejected) as last_received_at
@@ -61,7 +63,8 @@ settled as (
     group by sku, origin_system, origin_remote_id
 ),
 
--- A field is flagged when its owner's newest word on it was not taken; the last good value stays.
+-- A field is flagged when its owner's newest word on it was not taken; the last good value stays. What is merely doubtful
+-- about the newest word of the record's origin is a warning.
 flags as (
     select
         sku,
@@ -72,8 +75,10 @@ flags as (
             'currency ' || arg_max_null(broken.currency, order_key) filter (where said.currency and not is_rejected and system = 'tryton'),
             'is_service ' || arg_max_null(broken.is_service, order_key) filter (where said.is_service and not is_rejected and system = 'tryton'),
             'is_salable ' || arg_max_null(broken.is_salable, order_key) filter (where said.is_salable and not is_rejected and system = 'tryton'),
-            'is_active ' || arg_max_null(broken.is_active, order_key) filter (where said.is_active and not is_rejected and system = 'tryton')
-        ], lambda flag: flag is not null) as flags
+            'is_active ' || arg_max_null(broken.is_active, order_key) filter (where said.is_active and not is_rejected and system = 'tryton'),
+            'is_dropshipped ' || arg_max_null(broken.is_dropshipped, order_key) filter (where said.is_dropshipped and not is_rejected and system = 'shopify')
+        ], lambda flag: flag is not null) as flags,
+        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
     from messages
     join (select sku, origin_system from settled where has_broken_fields) using (sku)
     group by sku
@@ -96,6 +101,8 @@ decisions as (
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'is_salable') as is_salable_told
 ,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'is_active') as is_active_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'is_dropshipped') as is_dropshipped_told
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_products") }}
@@ -115,8 +122,9 @@ select
     cast(coalesce(as_boolean(decisions.is_service_told), settled.is_service) as boolean) as is_service,
     cast(coalesce(as_boolean(decisions.is_salable_told), settled.is_salable) as boolean) as is_salable,
     cast(coalesce(as_boolean(decisions.is_active_told), settled.is_active) as boolean) as is_active,
+    cast(coalesce(as_boolean(decisions.is_dropshipped_told), settled.is_dropshipped) as boolean) as is_dropshipped,
     deleted_at,
-    rejected_since, coalesce(flags.flags, []) as flags, winners, changed_at, last_inbox_id, last_received_at
+    rejected_since, coalesce(flags.flags, []) as flags, coalesce(flags.warnings, []) as warnings, winners, changed_at, last_inbox_id, last_received_at
 from settled
 left join flags using (sku)
 left join decisions using (sku)

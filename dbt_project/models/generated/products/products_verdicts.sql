@@ -8,7 +8,7 @@
 -- depends_on: {{ ref("touched_products") }}
 
 with told as (
-    select * exclude (by_whom) from {{ told_of(ref("stg_products"), ref("links_products"), key="sku") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_products"), ref("links_products"), key="sku") }}
 
     union all by name
 

@@ -20,6 +20,7 @@ shopify_variants as (
         cast(null as varchar) as is_service_told,
         cast(null as varchar) as is_salable_told,
         cast(null as varchar) as is_active_told,
+        told(list_contains(cast(heard[5] as varchar[]), 'dropship')) as is_dropshipped_told,
         struct_pack(
             title := false,
             storefront_title := heard[3] is not null or heard[4] = 'null',
@@ -27,11 +28,12 @@ shopify_variants as (
             currency := false,
             is_service := false,
             is_salable := false,
-            is_active := false
+            is_active := false,
+            is_dropshipped := heard[5] is not null or heard[4] = 'null'
         ) as said
     from (
         select
-            *, json_extract(payload, ['$.sku', '$.updatedAt', '$.product.title', '$.product']) as heard,
+            *, json_extract(payload, ['$.sku', '$.updatedAt', '$.product.title', '$.product', '$.product.tags']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_products") }}
         where system = 'shopify' and stream = 'variants' and {{ in_batch("inbox_id") }}
@@ -54,6 +56,7 @@ tryton_products as (
         told((heard[6] ->> '$') = 'service') as is_service_told,
         told((heard[7] ->> '$')) as is_salable_told,
         told((heard[8] ->> '$')) as is_active_told,
+        cast(null as varchar) as is_dropshipped_told,
         struct_pack(
             title := heard[4] is not null,
             storefront_title := false,
@@ -61,7 +64,8 @@ tryton_products as (
             currency := true,
             is_service := heard[6] is not null,
             is_salable := heard[7] is not null,
-            is_active := heard[8] is not null
+            is_active := heard[8] is not null,
+            is_dropshipped := false
         ) as said
     from (
         select
@@ -88,7 +92,8 @@ cast_to_type as (
         upper(currency_told) as currency,
         as_boolean(is_service_told) as is_service,
         as_boolean(is_salable_told) as is_salable,
-        as_boolean(is_active_told) as is_active
+        as_boolean(is_active_told) as is_active,
+        as_boolean(is_dropshipped_told) as is_dropshipped
     from messages
 ),
 
@@ -120,6 +125,10 @@ judged as (
             is_active := case
                 when system not in ('tryton') or not said.is_active then null
                 when is_active_told is not null and is_active is null then '«' || is_active_told || '» is neither true nor false'
+            end,
+            is_dropshipped := case
+                when system not in ('shopify') or not said.is_dropshipped then null
+                when is_dropshipped_told is not null and is_dropshipped is null then '«' || is_dropshipped_told || '» is neither true nor false'
             end
         ) as broken,
         list_filter([
@@ -162,6 +171,7 @@ select
     is_service,
     is_salable,
     is_active,
+    is_dropshipped,
     said, broken, warnings,
     len(rejections) > 0 as is_rejected,
     rejections || list_filter([
@@ -170,6 +180,7 @@ select
         'list_price ' || broken.list_price,
         'is_service ' || broken.is_service,
         'is_salable ' || broken.is_salable,
-        'is_active ' || broken.is_active
+        'is_active ' || broken.is_active,
+        'is_dropshipped ' || broken.is_dropshipped
     ], lambda reason: reason is not null) as reasons
 from rejections

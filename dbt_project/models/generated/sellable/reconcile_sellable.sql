@@ -44,7 +44,7 @@ holds as (
 
 storefront_shows_what_we_know_us as (
     select sku, cast(last_received_at as timestamptz) as told_at, 1 as copies,
-        sellable,
+        greatest(sellable - 1, 0) as sellable,
     from {{ ref("sellable") }}
     where in_turn(sku) and deleted_at is null
 ),

@@ -8,7 +8,7 @@
 -- depends_on: {{ ref("touched_sellable") }}
 
 with told as (
-    select * exclude (by_whom) from {{ told_of(ref("stg_sellable"), ref("links_sellable"), key="sku") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_sellable"), ref("links_sellable"), key="sku") }}
 
     union all by name
 
@@ -25,7 +25,7 @@ with told as (
 messages as (
     select
         inbox_id, system, stream, received_at, len(reasons) > 0 as is_quarantined, reasons, sku,
-        false as may_own
+        system in ('shopify') as may_own
     from told
 )
 

@@ -14,12 +14,14 @@ shopify_inventory as (
         false as is_deletion,
         false as tells_lines,
         told((heard[3] ->> '$')) as sellable_told,
+        told((heard[4] ->> '$')) as reserved_told,
         struct_pack(
-            sellable := heard[3] is not null
+            sellable := heard[3] is not null,
+            reserved := heard[4] is not null
         ) as said
     from (
         select
-            *, json_extract(payload, ['$.sku', '$.updatedAt', '$.available']) as heard,
+            *, json_extract(payload, ['$.sku', '$.updatedAt', '$.available', '$.reserved']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_sellable") }}
         where system = 'shopify' and stream = 'inventory' and {{ in_batch("inbox_id") }}
@@ -34,7 +36,8 @@ cast_to_type as (
     select
         *,
         coalesce(as_instant(occurred_at_told, zone), if(has_clock, null, received_at)) as occurred_at,
-        as_whole(sellable_told) as sellable
+        as_whole(sellable_told) as sellable,
+        as_whole(reserved_told) as reserved
     from messages
 ),
 
@@ -42,7 +45,11 @@ judged as (
     select
         *,
         struct_pack(
-            sellable := cast(null as varchar)
+            sellable := cast(null as varchar),
+            reserved := case
+                when system not in ('shopify') or not said.reserved then null
+                when reserved_told is not null and reserved is null then '«' || reserved_told || '» is not a whole quantity'
+            end
         ) as broken,
         list_filter([
             cast(null as varchar)
@@ -77,9 +84,11 @@ select
     ) as order_key,
     may_originate, is_deletion, tells_lines,
     sellable,
+    reserved,
     said, broken, warnings,
     len(rejections) > 0 as is_rejected,
     rejections || list_filter([
-        'sellable ' || broken.sellable
+        'sellable ' || broken.sellable,
+        'reserved ' || broken.reserved
     ], lambda reason: reason is not null) as reasons
 from rejections

@@ -36,7 +36,7 @@ sellable_to_storefront as (
         'ignore' as action_on_leave,
         to_json(struct_pack(
             sku := records.sku,
-            sellable := cast(records.sellable as varchar)
+            sellable := cast((greatest(sellable - 1, 0)) as varchar)
         )) as payload,
         links.remote_id,
         coalesce(

@@ -28,20 +28,20 @@ origins as (
 settled as (
     select
         sku, location, origin_system, origin_remote_id,
-        {{ latest("on_hand", owner="system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end") }} as on_hand,
-        {{ latest("counted_at", owner="system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end") }} as counted_at,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end)) as deleted_at,
+        {{ latest("on_hand", owner="system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end") }} as on_hand,
+        {{ latest("counted_at", owner="system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end") }} as counted_at,
+        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end)) as deleted_at,
         list_distinct([
-            {{ winner_of("on_hand", owner="system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end", by="order_key") }},
-            {{ winner_of("counted_at", owner="system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end", by="order_key") }},
-            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end))
+            {{ winner_of("on_hand", owner="system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end", by="order_key") }},
+            {{ winner_of("counted_at", owner="system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end", by="order_key") }},
+            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(
             max(order_key) filter (where is_rejected and system = origin_system)
                 > max(order_key) filter (where not is_rejected and system = origin_system), false
         ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
-        bool_or(len(reasons) > 0 and not is_rejected) as has_broken_fields,
+        bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
         max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
         max(inbox_id) filter (where not is_rejected) as last_inbox_id,
         max(received_at) filter (where not is_rejected) as last_received_at
@@ -50,16 +50,35 @@ settled as (
     group by sku, location, origin_system, origin_remote_id
 ),
 
--- A field is flagged when its owner's newest word on it was not taken; the last good value stays.
+-- A field is flagged when its owner's newest word on it was not taken; the last good value stays. What is merely doubtful
+-- about the newest word of the record's origin is a warning.
 flags as (
     select
         sku, location,
         list_filter([
-            'on_hand ' || arg_max_null(broken.on_hand, order_key) filter (where said.on_hand and not is_rejected and system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end),
-            'counted_at ' || arg_max_null(broken.counted_at, order_key) filter (where said.counted_at and not is_rejected and system = case location when 'MAIN' then 'tryton' when '3PL' then 'warehouse' end)
-        ], lambda flag: flag is not null) as flags
+            'on_hand ' || arg_max_null(broken.on_hand, order_key) filter (where said.on_hand and not is_rejected and system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end),
+            'counted_at ' || arg_max_null(broken.counted_at, order_key) filter (where said.counted_at and not is_rejected and system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end)
+        ], lambda flag: flag is not null) as flags,
+        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
     from messages
     join (select sku, location, origin_system from settled where has_broken_fields) using (sku, location)
+    group by sku, location
+)
+,
+
+-- What a person decided about a field wins until it is revoked.
+decisions as (
+    select sku, location,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'on_hand') as on_hand_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'counted_at') as counted_at_told
+    from (
+        select *, row_number() over (partition by key, field order by ledger_id desc) as age
+        from {{ ref("ledger_stock") }}
+        join temp.keys_in_turn on concat_ws('|', sku, location) = key
+        where kind in ('decided', 'revoked')
+    )
+    where age = 1 and kind = 'decided'
     group by sku, location
 )
 
@@ -67,10 +86,11 @@ select
     settled.sku,
     settled.location,
     origin_system, origin_remote_id,
-    cast(settled.on_hand as bigint) as on_hand,
-    cast(settled.counted_at as timestamptz) as counted_at,
+    cast(coalesce(as_whole(decisions.on_hand_told), settled.on_hand) as bigint) as on_hand,
+    cast(coalesce(as_instant(decisions.counted_at_told, 'UTC'), settled.counted_at) as timestamptz) as counted_at,
     coalesce(deleted_at, absences.absent_since) as deleted_at,
-    rejected_since, coalesce(flags.flags, []) as flags, winners, changed_at, last_inbox_id, last_received_at
+    rejected_since, coalesce(flags.flags, []) as flags, coalesce(flags.warnings, []) as warnings, winners, changed_at, last_inbox_id, last_received_at
 from settled
 left join flags using (sku, location)
+left join decisions using (sku, location)
 left join {{ absences("stock", system="warehouse", stream="stock_counts", largest="5%", key="sku, location") }} as absences using (sku, location)

@@ -9,6 +9,9 @@ with said as (
 
 select distinct sku, location from said where sku is not null
 union
+select sku, location from {{ previous("stock", columns="sku, location") }}
+where concat_ws('|', sku, location) in (select key from {{ ref("ledger_stock") }} where {{ in_batch("ledger_id") }})
+union
 -- A record that two complete files running do not mention.
 select sku, location from {{ ref("stg_stock") }}
 where system = 'warehouse' and stream = 'stock_counts' and not is_rejected

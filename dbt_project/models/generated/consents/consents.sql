@@ -1,0 +1,150 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- One row per person and channel, whether that person may be written to there. For each field its owner's word wins, whatever order the messages came in.
+{{ config(
+    materialized="renewed",
+    meta={"renews": "touched", "key": "consent_number", "touched": "touched_consents", "at_once": {"touched_consents": 60000}},
+    tags=["sync_consents"],
+) }}
+-- depends_on: {{ ref("touched_consents") }}
+
+with
+messages as (
+    select
+        * exclude (by_whom) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
+        coalesce(by_whom, '') = 'courier' as is_ours
+    from {{ told_of(ref("stg_consents"), ref("links_consents"), key="consent_number") }}
+),
+
+-- Since when records that were told apart are known to be one.
+joined as (
+    select key as consent_number, max(happened_at) as joined_at
+    from {{ ref("ledger_consents") }}
+    where kind = 'linked' and by_whom <> 'courier' and key in (select consent_number from temp.keys_in_turn)
+    group by key
+),
+
+-- What the message said by which it stands.
+decisive as (
+    select consent_number, {{ withdrawn_wins("status", "struct_pack(inbox_id := inbox_id, status := status, channel := channel, since := since, level := level, wording := wording, said_by := said_by)", owner="((system = 'shopify') or (system = 'tryton_crm'))", ladder="['pending', 'subscribed', 'withdrawn']", lifted_by="system = 'tryton_crm' and status = 'subscribed' and level = 'confirmed'") }} as word
+    from messages
+    left join joined using (consent_number)
+    group by consent_number
+),
+
+-- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
+origins as (
+    select
+        consent_number,
+        arg_min(system, order_key) as origin_system,
+        arg_min(remote_id, order_key) as origin_remote_id
+    from messages
+    where may_originate and not is_ours and not is_rejected
+    group by consent_number
+),
+
+settled as (
+    select
+        consent_number, origin_system, origin_remote_id,
+        any_value(word.channel) as channel,
+        any_value(word.status) as status,
+        any_value(word.since) as since,
+        any_value(word.level) as level,
+        any_value(word.wording) as wording,
+        any_value(word.said_by) as said_by,
+        {{ first("first_opted_in_at", owner="system = 'shopify'") }} as first_opted_in_at,
+        {{ latest("storefront_status", owner="system = 'shopify'") }} as storefront_status,
+        {{ latest("crm_status", owner="system = 'tryton_crm'") }} as crm_status,
+        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'shopify' or system = 'tryton_crm')) as deleted_at,
+        list_distinct([
+            any_value(word.inbox_id),
+            {{ winner_of_first("first_opted_in_at", owner="system = 'shopify'") }},
+            {{ winner_of("storefront_status", owner="system = 'shopify'", by="order_key") }},
+            {{ winner_of("crm_status", owner="system = 'tryton_crm'", by="order_key") }},
+            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = 'shopify' or system = 'tryton_crm'))
+        ]) as winners,
+        -- What its origin said last and could not be taken: what we hold may be old.
+        case when coalesce(
+            max(order_key) filter (where is_rejected and system = origin_system)
+                > max(order_key) filter (where not is_rejected and system = origin_system), false
+        ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
+        bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
+        list_sort(list(distinct struct_pack(system := system, remote_id := remote_id)) filter (where remote_id is not null and not is_rejected)) as known_as,
+        max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
+        max(inbox_id) filter (where not is_rejected) as last_inbox_id,
+        max(received_at) filter (where not is_rejected) as last_received_at
+    from messages
+    join origins using (consent_number)
+    join decisive using (consent_number)
+    group by consent_number, origin_system, origin_remote_id
+),
+
+-- A field is flagged when its owner's newest word on it was not taken; the last good value stays. What is merely doubtful
+-- about the newest word of the record's origin is a warning.
+flags as (
+    select
+        consent_number,
+        list_filter([
+            'channel ' || arg_max_null(broken.channel, order_key) filter (where said.channel and not is_rejected and ((system = 'shopify') or (system = 'tryton_crm'))),
+            'status ' || arg_max_null(broken.status, order_key) filter (where said.status and not is_rejected and ((system = 'shopify') or (system = 'tryton_crm'))),
+            'since ' || arg_max_null(broken.since, order_key) filter (where said.since and not is_rejected and ((system = 'shopify') or (system = 'tryton_crm'))),
+            'level ' || arg_max_null(broken.level, order_key) filter (where said.level and not is_rejected and ((system = 'shopify') or (system = 'tryton_crm'))),
+            'wording ' || arg_max_null(broken.wording, order_key) filter (where said.wording and not is_rejected and ((system = 'shopify') or (system = 'tryton_crm'))),
+            'said_by ' || arg_max_null(broken.said_by, order_key) filter (where said.said_by and not is_rejected and ((system = 'shopify') or (system = 'tryton_crm'))),
+            'first_opted_in_at ' || arg_max_null(broken.first_opted_in_at, order_key) filter (where said.first_opted_in_at and not is_rejected and system = 'shopify'),
+            'storefront_status ' || arg_max_null(broken.storefront_status, order_key) filter (where said.storefront_status and not is_rejected and system = 'shopify'),
+            'crm_status ' || arg_max_null(broken.crm_status, order_key) filter (where said.crm_status and not is_rejected and system = 'tryton_crm')
+        ], lambda flag: flag is not null) as flags,
+        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
+    from messages
+    join (select consent_number, origin_system from settled where has_broken_fields) using (consent_number)
+    group by consent_number
+)
+,
+
+-- What a person decided about a field wins until it is revoked.
+decisions as (
+    select key as consent_number,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'channel') as channel_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'status') as status_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'since') as since_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'level') as level_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'wording') as wording_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'said_by') as said_by_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'first_opted_in_at') as first_opted_in_at_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'storefront_status') as storefront_status_told
+,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'crm_status') as crm_status_told
+    from (
+        select *, row_number() over (partition by key, field order by ledger_id desc) as age
+        from {{ ref("ledger_consents") }}
+        where kind in ('decided', 'revoked') and key in (select consent_number from temp.keys_in_turn)
+    )
+    where age = 1 and kind = 'decided'
+    group by key
+)
+
+select
+    settled.consent_number,
+    regexp_replace(settled.consent_number, '/[^/]+$', '') as customer_number,
+    origin_system, origin_remote_id,
+    cast(coalesce(decisions.channel_told, settled.channel) as varchar) as channel,
+    cast(coalesce(decisions.status_told, settled.status) as varchar) as status,
+    cast(coalesce(as_instant(decisions.since_told, 'UTC'), settled.since) as timestamptz) as since,
+    cast(coalesce(decisions.level_told, settled.level) as varchar) as level,
+    cast(coalesce(decisions.wording_told, settled.wording) as varchar) as wording,
+    cast(coalesce(decisions.said_by_told, settled.said_by) as varchar) as said_by,
+    cast(coalesce(as_instant(decisions.first_opted_in_at_told, 'UTC'), settled.first_opted_in_at) as timestamptz) as first_opted_in_at,
+    cast(coalesce(decisions.storefront_status_told, settled.storefront_status) as varchar) as storefront_status,
+    cast(coalesce(decisions.crm_status_told, settled.crm_status) as varchar) as crm_status,
+    deleted_at,
+    rejected_since, coalesce(flags.flags, []) as flags, coalesce(flags.warnings, []) as warnings, winners, changed_at, known_as, last_inbox_id, last_received_at
+from settled
+left join flags using (consent_number)
+left join decisions using (consent_number)

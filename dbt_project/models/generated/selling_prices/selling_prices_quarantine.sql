@@ -1,0 +1,17 @@
+-- generated from pipelines/map by `concord write`; do not edit
+-- What messages about selling_prices broke: sender, record, reason, and what to do next.
+{{ config(materialized="view", tags=["sync_selling_prices"]) }}
+
+select
+    'selling_prices' as entity, inbox_id, system, stream, remote_id, concat_ws('|', place) as key, received_at,
+    is_rejected, unnest(reasons) as reason,
+    case system
+        when 'shopify' then 'team:ecommerce'
+    end as steward,
+    if(
+        is_rejected,
+        'the whole message waits: mend the record in ' || system || ' and it sends the message again, or correct the map',
+        'the last good value stays: mend the field in ' || system || ', or correct the rule in map/entities/selling_prices.yaml'
+    ) as next_step
+from {{ ref("stg_selling_prices") }}
+where len(reasons) > 0

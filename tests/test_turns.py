@@ -1,0 +1,67 @@
+"""Time as a trigger: a record that becomes another by itself is news when its moment has come."""
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from pipelines.map_schema import load_map
+from pipelines.sensors import CANNOT_WAIT, Sensors
+from resources.postgres import Server
+from resources.store import Store
+from tests.fixtures_postgres import fresh_database
+
+ENTITY = "selling_prices"
+
+
+@pytest.fixture
+def store(database_server: Server) -> Iterator[Store]:
+    with fresh_database(database_server) as url:
+        yield Store(url=url)
+
+
+def settle(store: Store, turns_in: str | None) -> None:
+    """A settled batch, of whose records the first turns after so long."""
+    rows = (
+        "insert into batches (entity, after_inbox_id, upto_inbox_id, after_ledger_id, upto_ledger_id, fingerprint, is_full,"
+        " settled_at, turns_at) values (:entity, 0, 0, 0, 0, 'mark', false, now(), now() + cast(:turns_in as interval))"
+    )
+    with store.transaction() as connection:
+        connection.execute(sa.text(rows), {"entity": ENTITY, "turns_in": turns_in})
+
+
+def news(store: Store) -> str | None:
+    """Why the sensor asks for a sync now; None: it does not."""
+    sensors = Sensors(load_map(), {ENTITY: "mark"}, has_changed=lambda *_: False)
+    values: dict[str, object] = {
+        "entity": ENTITY,
+        "systems": [],
+        "streams": [],
+        "urgent": [],
+        "reads": [],
+        "needs": [],
+        "of": None,
+    }
+    return sensors._why(store.one("news", **values, fingerprint="mark") or {}, ENTITY)
+
+
+@pytest.mark.parametrize(
+    ("turns_in", "why"),
+    [("1 hour", None), ("-1 second", CANNOT_WAIT["has_turned"]), (None, None)],
+    ids=["later", "now", "never"],
+)
+def test_a_sync_is_asked_for_when_the_first_record_turns_and_not_before(
+    store: Store, turns_in: str | None, why: str | None
+) -> None:
+    settle(store, turns_in)
+    assert news(store) == why
+
+
+def test_what_has_turned_is_news_until_a_batch_has_looked_at_it(store: Store) -> None:
+    settle(store, "-1 second")
+    bounds = {"after_inbox_id": 0, "upto_inbox_id": 0, "after_ledger_id": 0, "upto_ledger_id": 0}
+    asked: dict[str, object] = {"entity": ENTITY, "of": None, "streams": [], "reads": [], **bounds}
+    assert store.one("has_news", **asked, moment=None) == {"has_news": True}
+    settle(store, "1 day")
+    assert not (store.one("has_news", **asked, moment=None) or {})["has_news"]
+    assert store.one("has_news", **asked, moment="2999-01-01T00:00:00Z") == {"has_news": True}
