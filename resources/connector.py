@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
 
@@ -85,6 +85,11 @@ class Outcome:
     reason: str | None = None  # one sentence for a person; required unless applied
     retry_after: float | None = None  # seconds, where the destination said so
     held: Mapping[str, Any] = field(default_factory=dict)  # what the destination now holds, where it said so
+
+    @classmethod
+    def refused(cls, delivery: Delivery, reason: str) -> Self:
+        """The destination does not take this delivery as it is."""
+        return cls(delivery.delivery_id, Result.REFUSED, reason=reason)
 
 
 class BadSignature(Exception):

@@ -4,12 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resources.shopify_api import AdminApi
+from resources.shopify_api import AdminApi, problem_of
 
 NAMESPACE = "concord"
-THEIRS = (
-    "theirs "  # stands in a metafield before an address that is in the book for another reason: it is never changed
-)
+THEIRS = "theirs "  # in a metafield before an address that is in the book for another reason: it is never changed
 CODE = re.compile(r"[A-Z0-9]{1,3}")  # of a province
 PARTS = ("firstName", "lastName", "address1", "address2", "city", "zip", "countryCode")
 
@@ -29,9 +27,7 @@ def keep(api: AdminApi, customer: str, lines: Sequence[Mapping[str, Any]]) -> st
     first = (book["defaultAddress"] or {}).get("id")
     for line in lines:
         kind, wanted = str(line["kind"]), _input(line)
-        is_first = (
-            kind == "shipping"
-        )  # what the shop itself tells; where it has one of its own, none comes from elsewhere
+        is_first = kind == "shipping"  # which the shop itself tells, once it has one of its own
         named = (book[f"{kind}Address"] or {}).get("value")
         same = next((number for number, row in held.items() if _is(row, wanted)), None)
         changed = named if named in held and same is None else None
@@ -42,7 +38,7 @@ def keep(api: AdminApi, customer: str, lines: Sequence[Mapping[str, Any]]) -> st
             done = {"address": held[same], "userErrors": []}
         else:
             done = api.write("AddAddress", wish)["customerAddressCreate"]
-        if problem := _problem(done):
+        if problem := problem_of(done):
             return f"{kind} address: {problem}"
         number = done["address"]["id"]
         held[number] = {**wanted, "countryCodeV2": wanted["countryCode"]}
@@ -57,7 +53,7 @@ def _name(api: AdminApi, customer: str, kind: str, named: str | None, number: st
         return None
     field = {"ownerId": customer, "namespace": NAMESPACE, "key": f"{kind}_address", "value": number}
     wish = {"metafields": [{**field, "type": "single_line_text_field"}]}
-    return _problem(api.write("WriteNotes", wish)["metafieldsSet"])
+    return problem_of(api.write("WriteNotes", wish)["metafieldsSet"])
 
 
 def with_billing(node: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,8 +86,3 @@ def _input(line: Mapping[str, Any]) -> dict[str, Any]:
 def _is(row: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     told = {**row, "countryCode": row["countryCodeV2"]}
     return all((told[part] or "") == (wanted[part] or "") for part in PARTS)
-
-
-def _problem(done: Mapping[str, Any] | None) -> str | None:
-    errors = done["userErrors"] if done else [{"message": "it says not why"}]
-    return "; ".join(error["message"] for error in errors) or None

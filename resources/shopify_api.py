@@ -3,7 +3,7 @@
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import requests
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
-from resources.connector import Unreachable
+from resources.connector import Delivery, Outcome, Result, Unreachable
 from resources.http import TIMEOUT, session
 
 API_VERSION = "2026-10"
@@ -135,6 +135,35 @@ class AdminApi:
         if response.status_code != 200 or not isinstance(body.get("data"), dict):
             raise NoAnswer(f"Shopify answered {name} with {response.status_code} and no data")
         return Answer(body["data"], _server_time(response))
+
+
+def number_of(identifier: str) -> str:
+    """The number of a global id, or of a plain one; empty where there is none."""
+    found = re.fullmatch(r"(?:gid://shopify/\w+/)?(\d+)(?:\?.*)?", identifier)
+    return found[1] if found else ""
+
+
+def problem_of(done: Mapping[str, Any] | None) -> str | None:
+    """What a mutation says against itself: a success of GraphQL with userErrors is a failure. None: it is done."""
+    errors = done["userErrors"] if done else [{"message": "it says not why"}]
+    return "; ".join(error["message"] for error in errors) or None
+
+
+def guarded(
+    do: Callable[[], Outcome | Sequence[Outcome]], deliveries: Sequence[Delivery], when_silent: Result = Result.RETRY
+) -> list[Outcome]:
+    """Do it, and turn what Shopify's API raises into an outcome for each of these deliveries."""
+    wait = None
+    try:
+        done = do()
+        return [done] if isinstance(done, Outcome) else list(done)
+    except Unreachable as problem:
+        result, told, wait = when_silent, str(problem), problem.retry_after
+    except NoAnswer as problem:
+        result, told = Result.UNKNOWN, str(problem)
+    except Refused as problem:
+        result, told = Result.REFUSED if when_silent is Result.RETRY else when_silent, str(problem)
+    return [Outcome(one.delivery_id, result, reason=told, retry_after=wait) for one in deliveries]
 
 
 def _code(error: Mapping[str, Any]) -> str | None:

@@ -1,11 +1,11 @@
 """What Shopify takes of a customer: a withdrawn consent, and the numbers under which others know the customer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from resources import shopify_addresses
 from resources.connector import Delivery, Outcome, Result
-from resources.shopify_api import AdminApi
+from resources.shopify_api import AdminApi, problem_of
 
 NAMESPACE = "concord"
 NOTES = ("customer_number", "erp_number", "price_group")
@@ -15,23 +15,24 @@ MUTATIONS = {  # channel: operation, and where its input and answer stand
 }
 
 
-def takes(delivery: Delivery) -> Callable[[AdminApi, Delivery], Outcome] | None:
-    """What carries this delivery, if Shopify takes it. Repeating it changes nothing."""
-    kinds = {
-        ("consents", "upsert"): withdraw,
-        ("customers", "upsert"): write_notes,
-        ("customers", "delete"): remove_group,
-    }
-    return kinds.get((delivery.entity, delivery.action))
+def write(api: AdminApi, delivery: Delivery) -> Outcome:
+    """Carry a consent, or what others tell of a customer. Repeating it changes nothing."""
+    if delivery.entity == "consents":
+        return withdraw(api, delivery)
+    return remove_group(api, delivery) if delivery.action == "delete" else write_notes(api, delivery)
+
+
+def find(delivery: Delivery) -> Outcome:
+    return Outcome(delivery.delivery_id, Result.RETRY, reason="it is written again, which changes nothing")
 
 
 def withdraw(api: AdminApi, delivery: Delivery) -> Outcome:
     """Unsubscribe a customer from a channel as of the moment at which they said so. Nobody is subscribed here."""
     if delivery.payload.get("status") != "withdrawn":
-        return _refused(delivery, "a consent is given in the shop by the customer alone; we tell it withdrawals")
+        return Outcome.refused(delivery, "a consent is given in the shop by the customer alone; we tell it withdrawals")
     number, channel = _customer(delivery), delivery.key.rsplit("/", 1)[1]
     if not number:
-        return _refused(
+        return Outcome.refused(
             delivery, f"the shop's customer behind {delivery.key} is not known; link it with `concord link`"
         )
     operation, consent, answer = MUTATIONS[channel]
@@ -46,7 +47,7 @@ def write_notes(api: AdminApi, delivery: Delivery) -> Outcome:
     """
     number = _customer(delivery)
     if not number:
-        return _refused(
+        return Outcome.refused(
             delivery, f"the shop's customer behind {delivery.key} is not known; link it with `concord link`"
         )
     told = {name: delivery.payload.get(name) for name in NOTES}
@@ -59,7 +60,7 @@ def write_notes(api: AdminApi, delivery: Delivery) -> Outcome:
     if written.result is not Result.APPLIED:
         return written
     problem = shopify_addresses.keep(api, _gid(number), delivery.payload.get("lines") or [])
-    return _refused(delivery, f"Shopify refuses {delivery.key}: {problem}") if problem else written
+    return Outcome.refused(delivery, f"Shopify refuses {delivery.key}: {problem}") if problem else written
 
 
 def remove_group(api: AdminApi, delivery: Delivery) -> Outcome:
@@ -72,10 +73,8 @@ def remove_group(api: AdminApi, delivery: Delivery) -> Outcome:
 
 
 def _answer(delivery: Delivery, done: Mapping[str, Any] | None, remote_id: str) -> Outcome:
-    errors = done["userErrors"] if done else [{"message": "it says not why"}]
-    if errors:
-        said = "; ".join(error["message"] for error in errors)
-        return _refused(delivery, f"Shopify refuses {delivery.key}: {said}")
+    if problem := problem_of(done):
+        return Outcome.refused(delivery, f"Shopify refuses {delivery.key}: {problem}")
     return Outcome(delivery.delivery_id, Result.APPLIED, remote_id)
 
 
@@ -86,7 +85,3 @@ def _customer(delivery: Delivery) -> str:
 
 def _gid(number: str) -> str:
     return f"gid://shopify/Customer/{number}"
-
-
-def _refused(delivery: Delivery, reason: str) -> Outcome:
-    return Outcome(delivery.delivery_id, Result.REFUSED, reason=reason)

@@ -134,7 +134,7 @@ class Prices:
         if any(error.get("code") == NO_FIXED_PRICE for error in errors):  # the price of one piece comes by itself
             waits = f"{first.delivery.key} waits for the price of one piece in its list: {told}"
             return [Outcome(first.delivery.delivery_id, Result.RETRY, reason=waits)]
-        return [_refused(first.delivery, f"Shopify refuses the price of {first.delivery.key}: {told}")]
+        return [Outcome.refused(first.delivery, f"Shopify refuses the price of {first.delivery.key}: {told}")]
 
     def _send_breaks(self, targets: Sequence[Target]) -> dict[str, Any]:
         """Prices from a quantity on; they are taken back by ids of their own."""
@@ -168,7 +168,7 @@ class Prices:
             sku = str(one.payload.get("sku") or "")
             told = self._problem(one, lists, shop, variants.get(sku, [])) or _wrong_place(one, shown)
             if told:
-                targets[one.delivery_id] = _refused(one, told)
+                targets[one.delivery_id] = Outcome.refused(one, told)
                 continue
             variant, name = variants[sku][0], str(one.payload["price_list"])
             where = None if name == BASE else str(lists[name][0]["id"])
@@ -328,7 +328,3 @@ def _is_same(shown: str | None, wanted: Any) -> bool:
 def _applied(target: Target) -> Outcome:
     held = {} if target.delivery.action == "delete" else {"amount": target.delivery.payload.get("amount")}
     return Outcome(target.delivery.delivery_id, Result.APPLIED, remote_id=target.remote_id, held=held)
-
-
-def _refused(delivery: Delivery, reason: str) -> Outcome:
-    return Outcome(delivery.delivery_id, Result.REFUSED, reason=reason)

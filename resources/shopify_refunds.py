@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from resources.connector import Delivery, Outcome, Result
-from resources.shopify_api import AdminApi
+from resources.shopify_api import AdminApi, number_of, problem_of
 
 OF_OURS = re.compile(r"STRIPE-re_\w+")  # with which a note begins that names its refund
 
@@ -20,30 +20,32 @@ def record(api: AdminApi, one: Delivery) -> Outcome:
     """Write the refund down once. Raises Unreachable, Refused or NoAnswer."""
     number = _order_number(one)
     if number is None:
-        return _refused(one, f"refund {one.key} names no order of the shop; {_by_hand(one)}")
+        return Outcome.refused(one, f"refund {one.key} names no order of the shop; {_by_hand(one)}")
     order = _order(api, number)
     if order is None:
-        return _refused(one, f"order {one.payload['order_number']} is not in the shop (id {number})")
+        return Outcome.refused(one, f"order {one.payload['order_number']} is not in the shop (id {number})")
     if mine := _mine(one, order):
         return _applied(one, mine[0])
     currency = str(one.payload.get("currency"))
     if currency != order["presentmentCurrencyCode"]:
-        return _refused(
+        return Outcome.refused(
             one, f"{order['name']} was paid in {order['presentmentCurrencyCode']}, the refund is in {currency}"
         )
     if others := _others_of_its_amount(one, order):
-        other = _number(others[0])
-        return _refused(
+        other = number_of(str(others[0]["id"]))
+        return Outcome.refused(
             one,
             f"{order['name']} has a refund {other} of the same amount in the shop; if it is this one, say so: "
             f"`concord link refunds stripe {one.key.removeprefix('STRIPE-')} SHOP-{other}`; if it is another, {_by_hand(one)}",
         )
     done = _written(api, one, number, key=str(uuid.uuid5(uuid.NAMESPACE_URL, f"refund {one.key}")))
-    if any("idempotency key" in error["message"] for error in done["userErrors"]):
+    if "idempotency key" in (problem_of(done) or ""):
         done = _written(api, one, number, key=str(uuid.uuid4()))  # that key is spent on an earlier failure
-    if done["userErrors"]:
-        said = "; ".join(error["message"] for error in done["userErrors"])
-        return _refused(one, f"Shopify does not record refund {one.key} of {order['name']}: {said}; {_by_hand(one)}")
+    problem = problem_of(done)
+    if done is None or problem:
+        return Outcome.refused(
+            one, f"Shopify does not record refund {one.key} of {order['name']}: {problem}; {_by_hand(one)}"
+        )
     return _applied(one, done["refund"])
 
 
@@ -61,7 +63,7 @@ def _order(api: AdminApi, number: str) -> dict[str, Any] | None:
     return order
 
 
-def _written(api: AdminApi, one: Delivery, number: str, *, key: str) -> dict[str, Any]:
+def _written(api: AdminApi, one: Delivery, number: str, *, key: str) -> dict[str, Any] | None:
     order = f"gid://shopify/Order/{number}"
     wish = {
         "orderId": order,
@@ -73,7 +75,7 @@ def _written(api: AdminApi, one: Delivery, number: str, *, key: str) -> dict[str
         ],
     }
     done: dict[str, Any] | None = api.write("RecordRefund", {"input": wish, "key": key})["refundCreate"]
-    return done or {"refund": None, "userErrors": [{"field": None, "message": "it says not why"}]}
+    return done
 
 
 def _mine(one: Delivery, order: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -102,17 +104,9 @@ def _order_number(one: Delivery) -> str | None:
     return found[1] if found else None
 
 
-def _number(refund: Mapping[str, Any]) -> str:
-    return str(refund["id"]).rsplit("/", 1)[1]
-
-
 def _by_hand(one: Delivery) -> str:
     return f"record it in the shop as paid by hand, with a note that begins with {one.key}"
 
 
 def _applied(one: Delivery, refund: Mapping[str, Any]) -> Outcome:
-    return Outcome(one.delivery_id, Result.APPLIED, remote_id=_number(refund))
-
-
-def _refused(one: Delivery, reason: str) -> Outcome:
-    return Outcome(one.delivery_id, Result.REFUSED, reason=reason)
+    return Outcome(one.delivery_id, Result.APPLIED, remote_id=number_of(str(refund["id"])))

@@ -187,15 +187,17 @@ class Stripe(Connector):
         except NoAnswer as problem:
             return Outcome(one.delivery_id, Result.UNKNOWN, reason=str(problem))
         except Refused as problem:
-            return _refused(one, f"Stripe refuses it: {problem}")
+            return Outcome.refused(one, f"Stripe refuses it: {problem}")
 
     def _refund(self, one: Delivery) -> Outcome:
         """Refund once, and never more than was captured and not given back."""
         if one.entity != "refunds" or one.action != "upsert":
-            return _refused(one, f"Stripe takes no {one.action} of {one.entity}; do it there by hand")
+            return Outcome.refused(one, f"Stripe takes no {one.action} of {one.entity}; do it there by hand")
         payment = _number_at_stripe(one.payload.get("payment_number"))
         if payment is None:
-            return _refused(one, f"refund {one.key} names no payment at Stripe; give the money back there by hand")
+            return Outcome.refused(
+                one, f"refund {one.key} names no payment at Stripe; give the money back there by hand"
+            )
         made = self._made(payment)
         mine = [refund for refund in made if refund["metadata"].get("refund_number") == one.key]
         if mine:
@@ -203,24 +205,26 @@ class Stripe(Connector):
         found = self.api.record(f"payment_intents/{payment}", ("latest_charge",))
         charge = found.body["latest_charge"] if found else None
         if not isinstance(charge, dict) or charge["captured"] is not True:
-            return _refused(one, f"payment {payment} has captured nothing, so there is nothing to give back")
+            return Outcome.refused(one, f"payment {payment} has captured nothing, so there is nothing to give back")
         currency = str(charge["currency"])
         if str(one.payload.get("currency")).lower() != currency:
-            return _refused(one, f"payment {payment} is in {currency.upper()}, the refund in {one.payload['currency']}")
+            return Outcome.refused(
+                one, f"payment {payment} is in {currency.upper()}, the refund in {one.payload['currency']}"
+            )
         try:
             amount = minor_amount(str(one.payload.get("amount")), currency)
         except ValueError as problem:
-            return _refused(one, str(problem))
+            return Outcome.refused(one, str(problem))
         left = int(charge["amount"]) - int(charge["amount_refunded"])  # what was never captured counts as refunded
         if amount > left:
-            return _refused(
+            return Outcome.refused(
                 one,
                 f"it would give back {amount} of payment {payment}, and only {left} of what was captured is left "
                 f"(in the smallest unit of {currency.upper()}); find out who gave back the rest",
             )
         strangers = [r["id"] for r in _by_hand(made, charge) if int(r["amount"]) == amount]
         if strangers:
-            return _refused(
+            return Outcome.refused(
                 one,
                 f"payment {payment} has a refund {strangers[0]} of the same amount, made at Stripe by hand; if it is this "
                 f"one, say so: `concord link refunds stripe {strangers[0]} {one.key}`",
@@ -306,7 +310,3 @@ def _known(cursor: str | None) -> dict[str, Any]:
 
 def _applied(delivery: Delivery, refund: Mapping[str, Any]) -> Outcome:
     return Outcome(delivery.delivery_id, Result.APPLIED, remote_id=refund["id"])
-
-
-def _refused(delivery: Delivery, reason: str) -> Outcome:
-    return Outcome(delivery.delivery_id, Result.REFUSED, reason=reason)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 BOM = b"\xef\xbb\xbf"
@@ -29,3 +30,14 @@ def dump_payload(value: Any) -> str:
 def hash_of(body: bytes) -> str:
     """SHA-256, in hexadecimal."""
     return hashlib.sha256(body).hexdigest()
+
+
+def whole(text: Any) -> int:
+    """A quantity, which must be whole. Raises ValueError."""
+    try:
+        number = Decimal(str(text))
+    except InvalidOperation as problem:
+        raise ValueError(f"{text!r} is no number") from problem
+    if not number.is_finite() or number != number.to_integral_value():
+        raise ValueError(f"{text} is no whole number of pieces")
+    return int(number)
