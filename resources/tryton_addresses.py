@@ -71,6 +71,7 @@ def keep(rpc: Rpc, wanted: Mapping[int, Sequence[Mapping[str, Any]]], *, is_mark
     values = {(party, line["kind"]): _values(line, nearby) for party, lines in asked.items() for line in lines}
     fields = ["identifiers.code", *(f"addresses.{name}" for name in fields_told(is_marked=is_marked))]
     new: dict[tuple[int, str], Row] = {}
+    changed: list[tuple[int, Row]] = []
     for row in rpc.call("party.party.read", sorted(asked), fields, active_test=False):
         ours, told_now = named(row), chosen(row["addresses."]) if is_marked else named(row)
         first = min((one["sequence"] for one in row["addresses."] if one["sequence"] is not None), default=1) - 1
@@ -80,9 +81,10 @@ def keep(rpc: Rpc, wanted: Mapping[int, Sequence[Mapping[str, Any]]], *, is_mark
                 continue
             more = {"sequence": first, **{mark: mark == MARKS[kind] for mark in MARKS.values()}} if is_marked else {}
             if kind in ours:
-                rpc.call("party.address.write", [ours[kind]["id"]], value | more)
+                changed.append((ours[kind]["id"], value | more))
             else:
                 new[row["id"], kind] = {"party": row["id"], **value, **more}
+    rpc.write("party.address", changed)
     if new:
         made = rpc.call("party.address.create", list(new.values()))
         _name(rpc, dict(zip(new, made, strict=True)))
@@ -100,12 +102,11 @@ def _name(rpc: Rpc, made: Mapping[tuple[int, str], int]) -> None:
     domain = [("party", "in", sorted({party for party, _ in made})), ("code", "like", f"%{NAMED}%")]
     rows = rpc.call("party.identifier.search_read", domain, 0, None, None, ["party", "code"])
     held = {(row["party"], row["code"].partition(NAMED)[0]): row["id"] for row in rows}
-    for party_and_kind, number in made.items():
-        code = f"{party_and_kind[1]}{NAMED}{number}"
-        if party_and_kind in held:
-            rpc.call("party.identifier.write", [held[party_and_kind]], {"code": code})
-        else:
-            rpc.call("party.identifier.create", [{"party": party_and_kind[0], "code": code}])
+    codes = {(party, kind): f"{kind}{NAMED}{number}" for (party, kind), number in made.items()}
+    rpc.write("party.identifier", [(held[whose], {"code": code}) for whose, code in codes.items() if whose in held])
+    new = [{"party": whose[0], "code": code} for whose, code in codes.items() if whose not in held]
+    if new:
+        rpc.call("party.identifier.create", new)
 
 
 def _named(codes: Iterable[str]) -> dict[str, int]:

@@ -162,6 +162,7 @@ class TrytonCrm(Connector):
             return
         fields = ["name", *(f"contact_mechanisms.{name}" for name in ("type", "value", "active"))]
         held = {row["id"]: row for row in self.rpc.call("party.party.read", [party for party, _ in told], fields)}
+        changed = []
         for party, payload in told:
             row, values = held[party], {}
             if payload.get("name") and row["name"] != payload["name"]:
@@ -175,7 +176,8 @@ class TrytonCrm(Connector):
                     old = next(one["id"] for one in row["contact_mechanisms."] if one["value"] == reached[name])
                     values.setdefault("contact_mechanisms", []).append(("write", [old], {"value": value}))
             if values:
-                self.rpc.call("party.party.write", [party], values)
+                changed.append((party, values))
+        self.rpc.write("party.party", changed)
 
     def _consents(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
         """Begin, await or end subscriptions. One that was ended is never begun again by us: the person does that here."""

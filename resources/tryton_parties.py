@@ -77,7 +77,7 @@ def write_numbers(rpc: Rpc, parties: Mapping[int, Mapping[str, Any]]) -> None:
     domain = [("party", "in", sorted(parties))]
     rows = rpc.call("party.identifier.search_read", domain, 0, None, [("id", "ASC")], ["party", "code"])
     held = {(row["party"], row["code"].split(":", 1)[0]): row for row in rows}
-    new = []
+    new, changed = [], []
     for party, told in parties.items():
         for name in NUMBERS:
             if not told.get(name):
@@ -86,7 +86,8 @@ def write_numbers(rpc: Rpc, parties: Mapping[int, Mapping[str, Any]]) -> None:
             if row is None:
                 new.append({"party": party, "code": code})
             elif row["code"] != code:
-                rpc.call("party.identifier.write", [row["id"]], {"code": code})
+                changed.append((row["id"], {"code": code}))
+    rpc.write("party.identifier", changed)
     if new:
         rpc.call("party.identifier.create", new)
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
@@ -55,6 +56,11 @@ class Rpc:
             self._log_in()
             answer = self._call(method, parameters, context)
         return self._read(answer, method)
+
+    def write(self, model: str, changes: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+        """Change these records, each in its own way, all or none in one call. Raises as `call`."""
+        if changes:
+            self.call(f"{model}.write", *(part for number, values in changes for part in ([number], values)))
 
     def _call(self, method: str, parameters: tuple[Any, ...], context: dict[str, Any]) -> requests.Response:
         return self._post(f"model.{method}", [*parameters, self.context | context])
