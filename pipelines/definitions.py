@@ -34,7 +34,7 @@ def build(
     lineage, checks = Lineage(the_map, read_models()), Checks(the_map, read_dbt_tests())
     steps = Steps(lineage, checks)
     marks = {entity.entity: fingerprint(the_map, entity.entity) for entity in the_map.roots}
-    sensors = Sensors(the_map, marks, has_changed, head_start)
+    sensors = Sensors(the_map, marks, lineage.compared, has_changed, head_start)
     return dg.Definitions(
         assets=[*steps.assets(), the_map_asset(the_map)],
         asset_checks=steps.scheduled_checks(),

@@ -217,6 +217,24 @@ class Lineage:
         """The assets that the entity's reconciliation builds. Raises NoModels."""
         return [self._model(model, entity) for model in self._tagged(f"reconcile_{entity}")]
 
+    @cached_property
+    def compared(self) -> dict[str, list[str]]:
+        """The entities whose tables each job of proofs reads, itself or through other proofs."""
+        jobs = {f"reconcile_{entity.entity}" for entity in self.the_map.roots if entity.is_proved}
+        return {job: sorted(self._read_by(job)) for job in jobs}
+
+    def _read_by(self, job: str) -> set[str]:
+        left = [model.name for model in self.models.values() if model.tag == job]
+        seen, entities = set(left), set()
+        while left:
+            model = self.models[left.pop()]
+            if model.tag.startswith("sync_"):
+                entities.add(model.tag.removeprefix("sync_"))
+                continue
+            left += (self.models.keys() & set(model.refs)) - seen
+            seen.update(model.refs)
+        return entities
+
     def delivered(self, destination: str) -> list[dg.AssetSpec]:
         """The assets of what flows bring to a destination."""
         return [

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import dagster as dg
 from dagster._core.execution.plan.objects import ErrorSource
@@ -56,6 +55,7 @@ class Sensors:
 
     the_map: IntegrationMap
     fingerprints: Mapping[str, str]  # what the map makes of each entity: when it changes, the entity is settled again
+    compared: Mapping[str, Sequence[str]]  # the entities whose tables a job of proofs reads, by the job
     has_changed: HasChanged
     head_start: float = HEAD_START
 
@@ -108,30 +108,25 @@ class Sensors:
             "drift": ("drift", "3-59/5 * * * *"),
             "retention": ("retention", "37 * * * *"),
         }
-        proving = {f"reconcile_{entity.entity}" for entity in self.the_map.roots}
-        return [
-            dg.ScheduleDefinition(
-                name=f"at_{name}",
-                job_name=job,
-                cron_schedule=cron,
-                default_status=dg.DefaultScheduleStatus.RUNNING,
-                **self._once_settled(cron) if job in proving else {"tags": {WHY: f"schedule {cron}"}},
-            )
-            for name, (job, cron) in crons.items()
-            if cron
-        ]
+        return [self._schedule(name, job, cron) for name, (job, cron) in crons.items() if cron]
 
-    def _once_settled(self, cron: str) -> dict[str, Any]:
-        """What a schedule of proofs asks for: nothing, until everything that may be compared was settled once."""
-        roots = [entity.entity for entity in self.the_map.roots]
+    def _schedule(self, name: str, job: str, cron: str) -> dg.ScheduleDefinition:
+        """Asks for the job by its cron, as soon as everything that it compares was settled once."""
 
-        def compared(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-            unsettled = context.resources.store.rows("never_settled", entities=roots)
+        def asks(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+            unsettled = context.resources.store.rows("never_settled", entities=self.compared.get(job, []))
             if unsettled:
                 return dg.SkipReason(f"nothing is compared until {unsettled[0]['entity']} was settled once")
             return dg.RunRequest(tags={WHY: f"schedule {cron}"})
 
-        return {"execution_fn": compared, "required_resource_keys": {"store"}}
+        return dg.ScheduleDefinition(
+            name=f"at_{name}",
+            job_name=job,
+            cron_schedule=cron,
+            execution_fn=asks,
+            required_resource_keys={"store"},
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+        )
 
     def new_messages(self, entity: Entity) -> dg.SensorDefinition:
         """Asks for one sync for all that arrived about an entity, whether it is one message or a million."""

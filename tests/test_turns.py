@@ -32,7 +32,7 @@ def settle(store: Store, turns_in: str | None) -> None:
 
 def news(store: Store) -> str | None:
     """Why the sensor asks for a sync now; None: it does not."""
-    sensors = Sensors(load_map(), {ENTITY: "mark"}, has_changed=lambda *_: False)
+    sensors = Sensors(load_map(), {ENTITY: "mark"}, {}, has_changed=lambda *_: False)
     values: dict[str, object] = {
         "entity": ENTITY,
         "systems": [],
