@@ -89,12 +89,18 @@ class Proof:
         return f"(select if(count(*) = {len(systems)}, min(looked_at), null) from looks where system in ({names}))"
 
     def flow_to(self, side: Side) -> str | None:
-        for name, flow in self.entity.flows.items():
-            if self.told.each and self.told.each not in flow.with_:
-                continue
-            if flow.to and {s.system for s in self.the_map.destinations(self.entity, flow)} & set(side.systems):
-                return name
-        return None
+        """The flow that brings records to a side; of several, one that carries what is compared."""
+        flows = [
+            name
+            for name, flow in self.entity.flows.items()
+            if {system.system for system in self.the_map.destinations(self.entity, flow)} & set(side.systems)
+            and (self.told.each is None or self.told.each in flow.with_)
+        ]
+        return next((name for name in flows if self._carries_some(name)), flows[0] if flows else None)
+
+    def _carries_some(self, flow: str) -> bool:
+        """Whether the flow carries any of the fields that are compared."""
+        return self.told.each is not None or bool(self.fields.keys() & set(self.entity.flows[flow].fields))
 
     @property
     def flow_to_one(self) -> str | None:
@@ -105,6 +111,12 @@ class Proof:
         return self.flow_to(self.sides[1])
 
     @property
+    def mending(self) -> str | None:
+        """The flow that ends a difference in what is compared, if one carries it."""
+        found = self.flow_to_other or self.flow_to_one
+        return found if found and self._carries_some(found) else None
+
+    @property
     def brought_here(self) -> str | None:
         """The flow that may end what the first side lacks, where the map says what a person does when it does not want to."""
         return self.flow_to_one if self.by_hand("missing here") else None
@@ -113,7 +125,8 @@ class Proof:
         """What a person does about a difference of that kind, which this flow would end if it wants the record, as SQL."""
         by_hand = self.by_hand(kind)
         if flow is None:
-            return by_hand or f"'correct it by hand: no flow brings {self.entity.entity} there'"
+            fields = f"{' or '.join(self.fields)} of " if kind == "differs" and self.fields else ""
+            return by_hand or quoted(f"correct it by hand: no flow brings {fields}{self.entity.entity} there")
         repair = f"'concord repair {flow} ' || {self.name}.{self.entity.key[0]}"
         if by_hand:  # a repair of what the flow does not want would bring nothing
             repair = f"if(coalesce({holds}.is_wanted, false), {repair}, {by_hand})"

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.map_schema import IntegrationMap
 from pipelines.models import PROJECT, run_dbt, sync
+from pipelines.proofs import Proof
 from pipelines.reconciliation import SnapshotIncomplete, count_differences, repair, take_snapshot
 from resources.connector import Unreachable
 from tests.fixtures_world import World, at
@@ -268,3 +270,15 @@ def test_a_side_that_was_never_looked_at_lacks_nothing(market: Market) -> None:
     market.write("delete from snapshots where system = 'tryton'")
     market.prove("orders")
     assert market.differences("orders") == set()
+
+
+def test_what_no_flow_carries_is_not_repaired_by_one_that_carries_something_else(the_map: IntegrationMap) -> None:
+    """The ERP's e-mail addresses came with orders: the flow that brings it our numbers would change nothing."""
+    orders, customers = (
+        Proof(the_map, the_map.entities[name], "storefront_and_erp") for name in ("orders", "customers")
+    )
+    assert (orders.mending, customers.flow_to(customers.sides[1]), customers.mending) == (
+        "orders_to_erp", "numbers_to_erp", None
+    )  # fmt: skip
+    by_hand = "'correct it by hand: no flow brings email of customers there'"
+    assert customers.repair_by(customers.mending, "differs") == by_hand

@@ -154,7 +154,7 @@ from (
 <% set stranger = proof.repair_by(proof.brought_here, "missing here", "here") if proof.brought_here else proof.by_hand("missing here") or "'find out who made it in " ~ proof.sides[1].name ~ "; link it with `concord link` or delete it there'" %>
             when 'missing here' then << "if(is_gone, " ~ proof.repair_by(proof.flow_to_other, "") ~ ", " ~ stranger ~ ")" if proof.gone and proof.flow_to_other else stranger >>
             when 'duplicate' then 'delete one of the copies there; `concord trace ' || << name >>.<< key >> || '` names them'
-            else << proof.repair_by(proof.flow_to_other or proof.flow_to_one, "differs") >>
+            else << proof.repair_by(proof.mending, "differs") >>
         end as repair
     from << name >>
 <% if proof.flow_to_other or proof.flow_to_one %>

@@ -290,7 +290,7 @@ from (
             when 'missing there' then coalesce('held: ' || holds.held_because, 'concord repair numbers_to_erp ' || storefront_and_erp.customer_number)
             when 'missing here' then 'find out who made it in erp; link it with `concord link` or delete it there'
             when 'duplicate' then 'delete one of the copies there; `concord trace ' || storefront_and_erp.customer_number || '` names them'
-            else coalesce('held: ' || holds.held_because, 'concord repair numbers_to_erp ' || storefront_and_erp.customer_number)
+            else 'correct it by hand: no flow brings email of customers there'
         end as repair
     from storefront_and_erp
     left join holds on holds.customer_number = storefront_and_erp.customer_number and holds.flow = 'numbers_to_erp'

@@ -108,7 +108,7 @@ from (
             when 'missing there' then 'correct it by hand: no flow brings prices there'
             when 'missing here' then 'find out who made it in tryton; link it with `concord link` or delete it there'
             when 'duplicate' then 'delete one of the copies there; `concord trace ' || erp_and_us.price_number || '` names them'
-            else 'correct it by hand: no flow brings prices there'
+            else 'correct it by hand: no flow brings amount or currency of prices there'
         end as repair
     from erp_and_us
     
