@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from pipelines.asset_keys import flow_key, stream_key
-from pipelines.conflicts import Conflict, conflicts_that_wait
+from pipelines.conflicts import Conflict, conflicts_that_wait, in_one_sentence
 from pipelines.facts import Facts
 from pipelines.identity import doubts
 from pipelines.map_schema import Entity, Flow, IntegrationMap, Stream, System
@@ -396,10 +396,7 @@ class Checks:
         found = conflicts_that_wait(db, self.the_map.entities[entity])
         told = f"No conflict about {entity} waits for a person."
         if found:
-            told = (
-                f"{len(found)} conflicts about {entity} wait for a person. The oldest: {found[0].sentence}. "
-                f"{found[0].steward} answers: {found[0].next_steps}; `concord conflicts` lists all."
-            )
+            told = f"{in_one_sentence(found)}."
         yield result(
             f"{entity}_conflicts",
             "no_conflict_waits",

@@ -1,5 +1,6 @@
 """Where a system's word and ours differ and a person has to decide: what they are told, oldest first."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,3 +50,13 @@ def conflicts_that_wait(db: duckdb.DuckDBPyConnection, entity: Entity) -> list[C
         """
     ).fetchall()
     return [Conflict(entity.entity, *row) for row in rows]
+
+
+def in_one_sentence(found: Sequence[Conflict]) -> str:
+    """How many conflicts about an entity wait, the oldest of them, and who does what about it."""
+    entity, oldest = found[0].entity, found[0]
+    count = f"{len(found)} conflicts about {entity} wait" if found[1:] else f"One conflict about {entity} waits"
+    return (
+        f"{count} for a person; {oldest.sentence}. {oldest.steward} answers: {oldest.next_steps}; "
+        "`concord conflicts` lists all"
+    )

@@ -18,7 +18,7 @@ from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 
 from pipelines.codegen import fingerprint
-from pipelines.conflicts import conflicts_that_wait
+from pipelines.conflicts import conflicts_that_wait, in_one_sentence
 from pipelines.facts import Facts
 from pipelines.identity import doubts, found_by_field, sure_matches
 from pipelines.limits import Limits
@@ -328,10 +328,7 @@ def _tell_conflicts(
     if not found:
         end_alerts(connection, [entity], kinds=["conflict"])
         return
-    oldest = found[0]
-    count = f"{len(found)} conflicts about {entity} wait" if len(found) > 1 else f"a conflict about {entity} waits"
-    sentence = f"{count} for a person; {oldest.sentence}. {oldest.steward} answers: {oldest.next_steps}; `concord conflicts` lists all"
-    raise_alerts(connection, [Alert(entity, "conflict", oldest.steward, sentence)])
+    raise_alerts(connection, [Alert(entity, "conflict", found[0].steward, in_one_sentence(found))])
 
 
 def _woken(db: duckdb.DuckDBPyConnection, entity: str, store: Store, the_map: IntegrationMap) -> list[str]:
