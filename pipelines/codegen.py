@@ -6,11 +6,13 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pipelines.descriptions import described
 from pipelines.facts import Facts
+from pipelines.field_types import sql_type
 from pipelines.form_words import form_words
 from pipelines.iso_words import iso_words
 from pipelines.map_schema import IntegrationMap
-from pipelines.spelling import quoted
+from pipelines.spelling import listed, quoted
 
 TEMPLATES = Path(__file__).parent / "templates"
 DBT_PROJECT = Path(__file__).parents[1] / "dbt_project"
@@ -25,10 +27,12 @@ def environment() -> Environment:
         comment_start_string="<#", comment_end_string="#>", trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip  # dbt keeps the usual braces
     jinja.filters["quoted"] = quoted
+    jinja.filters["sql_type"] = sql_type
+    jinja.globals["described"] = described
     jinja.globals["in_dbt"] = lambda model: f'{{{{ ref("{model}") }}}}'
     jinja.filters["packed"] = lambda name: f"{name} := {name}"
     jinja.filters["found_by"] = lambda has: " and ".join(f"lists.{name} = {text}" for name, text in has.items())
-    jinja.filters["listed"] = lambda words: ", ".join(quoted(word) for word in words)
+    jinja.filters["listed"] = listed
     return jinja
 
 

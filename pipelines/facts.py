@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from pipelines import field_types
 from pipelines.limits import Limits
 from pipelines.map_schema import Entity, EntityField, IntegrationMap, Rule, System
 from pipelines.neighbours import Between, others_of
@@ -11,42 +12,11 @@ from pipelines.postal_form import PostalForm
 from pipelines.proofs import Proof, can_be_asked
 from pipelines.routes import Routing
 from pipelines.selling import Selling
-from pipelines.spelling import Source, quoted
+from pipelines.spelling import Source, listed, quoted
 from pipelines.sums import Sum
-from pipelines.tellers import Tellers, has_tellers
+from pipelines.tellers import Tellers
 from pipelines.uniqueness import Uniqueness
 from pipelines.withdrawals import Withdrawal
-
-DUCKDB_TYPES = {
-    "text": "varchar", "money": "decimal(38, 10)", "unit_price": "decimal(38, 10)", "number": "decimal(38, 10)",
-    "rate": "decimal(38, 10)", "quantity": "bigint", "integer": "bigint", "timestamp": "timestamptz", "date": "date",
-    "boolean": "boolean", "currency": "varchar", "country": "varchar", "postcode": "varchar", "email": "varchar",
-    "phone": "varchar", "gtin": "varchar", "tracking_number": "varchar",
-}  # fmt: skip
-
-CASTS = {
-    "text": "{0}", "money": "as_decimal({0})", "unit_price": "as_decimal({0})", "number": "as_decimal({0})",
-    "rate": "as_decimal({0})", "quantity": "as_whole({0})", "integer": "as_whole({0})",
-    "timestamp": "as_instant({0}, zone)", "date": "try_cast({0} as date)", "boolean": "as_boolean({0})",
-    "currency": "upper({0})", "country": "upper({0})", "postcode": "upper({0})", "email": "lower({0})", "phone": "{0}",
-    "gtin": "{0}", "tracking_number": "{0}",
-}  # fmt: skip
-
-NOT_OF_ITS_TYPE = {
-    "money": ("{0} is null", "is not an amount of money"),
-    "unit_price": ("{0} is null", "is not a price with at most 10 decimals"),
-    "number": ("{0} is null", "is not a number"),
-    "rate": ("{0} is null", "is not a rate"),
-    "quantity": ("{0} is null", "is not a whole quantity"),
-    "integer": ("{0} is null", "is not a whole number"),
-    "timestamp": ("{0} is null", "is not a time"),
-    "date": ("{0} is null", "is not a date"),
-    "boolean": ("{0} is null", "is neither true nor false"),
-    "currency": ("currency_units is null", "is no ISO 4217 currency"),
-    "country": ("not is_country({0})", "is no ISO 3166 country"),
-    "email": ("not is_email({0})", "is no e-mail address"),
-    "gtin": ("not is_gtin({0})", "is no GTIN: its length or its check digit is wrong"),
-}
 
 
 @dataclass(frozen=True)
@@ -86,11 +56,6 @@ class Facts:
     @property
     def fields(self) -> dict[str, EntityField]:
         return self.entity.fields
-
-    @property
-    def currency(self) -> str | None:
-        """The field that says in which currency the record's money is."""
-        return next((name for name, field in self.fields.items() if field.type == "currency"), None)
 
     @cached_property
     def between(self) -> Between:
@@ -137,7 +102,7 @@ class Facts:
     @property
     def tellers(self) -> Tellers | None:
         """Who tells its rows, where not its parent's winning message does."""
-        return Tellers(self.entity, self.sources) if has_tellers(self.entity) else None
+        return Tellers(self.entity, self.sources) if self.entity.has_tellers else None
 
     @property
     def uniqueness(self) -> Uniqueness:
@@ -217,12 +182,8 @@ class Facts:
         """Whether records of this entity begin in the role to which the flow delivers."""
         return any(system.system in self.originators() for system in self.the_map.destinations(self.entity, out.flow))
 
-    def sql_type(self, field: EntityField) -> str:
-        return "varchar" if field.ladder else DUCKDB_TYPES[str(field.type)]
-
     def cast(self, name: str) -> str:
-        field = self.fields[name]
-        return f"{name}_told" if field.ladder else CASTS[str(field.type)].format(f"{name}_told")
+        return field_types.cast(self.fields[name], f"{name}_told")
 
     def owners(self, name: str) -> list[str]:
         """The systems that may own the field."""
@@ -256,7 +217,7 @@ class Facts:
             return f"system = {quoted(telling[0])}"
         if mine:  # a role: the record's own origin among it, so that two of a role never fight
             return "system = origin_system" if set(self.originators()) <= set(names) else f"system = {among(owner)}"
-        return f"system in ({self.listed(names)})"
+        return f"system in ({listed(names)})"
 
     @property
     def origins_among(self) -> dict[str, list[str]]:
@@ -280,11 +241,6 @@ class Facts:
         return conditions[0] if len(conditions) == 1 else "(" + " or ".join(f"({c})" for c in conditions) + ")"
 
     @property
-    def says_who(self) -> bool:
-        """Whether its records remember by which remote ids they are known."""
-        return bool(self.entity.match or self.entity.of)
-
-    @property
     def withdrawal(self) -> Withdrawal | None:
         """The field that a withdrawal wins, if there is one."""
         found = [name for name, field in self.fields.items() if field.resolve == "withdrawn_wins"]
@@ -296,10 +252,9 @@ class Facts:
         if self.withdrawal and name in self.withdrawal.settles:
             return f"any_value(word.{name})"
         if field.resolve == "furthest":
-            ladder = "[" + ", ".join(quoted(word) for word in field.ladder or []) + "]"
             if field.may_go_back:
                 return f'{{{{ furthest_but("{name}", {self._going_back(name)}) }}}}'
-            return f'{{{{ furthest("{name}", owner="{self.any_owner(name)}", ladder="{ladder}") }}}}'
+            return f'{{{{ furthest("{name}", owner="{self.any_owner(name)}", ladder="{self.ladder_of(name)}") }}}}'
         conditions = self.conditions(name)
         if self.tellers:  # of a row that several may tell, one tells all
             conditions = [f"system = teller and {self.any_owner(name)}"]
@@ -309,12 +264,12 @@ class Facts:
     def _going_back(self, name: str) -> str:
         """What the macros of a status that may be taken back are told of it."""
         field = self.fields[name]
-        back = f"({self.listed(field.may_go_back)})"
+        back = f"({listed(field.may_go_back)})"
         return f'owner="{self.any_owner(name)}", ladder="{self.ladder_of(name)}", may_go_back="{back}"'
 
     def ladder_of(self, name: str) -> str:
         """The statuses of a field as an SQL list, from first to furthest."""
-        return f"[{self.listed(self.fields[name].ladder or [])}]"
+        return f"[{listed(self.fields[name].ladder or [])}]"
 
     def winner(self, name: str) -> str:
         """The call that names the message which set the field."""
@@ -325,44 +280,19 @@ class Facts:
         if field.may_go_back:
             return f'{{{{ winner_of_furthest_but("{name}", {self._going_back(name)}) }}}}'
         if field.resolve == "furthest":
-            ladder = "[" + ", ".join(quoted(word) for word in field.ladder or []) + "]"
-            by = f"(list_position({ladder}, {name}), order_key)"
+            by = f"(list_position({self.ladder_of(name)}, {name}), order_key)"
         calls = [f'{{{{ winner_of("{name}", owner="{c}", by="{by}") }}}}' for c in self.conditions(name)]
         if field.resolve == "first":
             calls = [f'{{{{ winner_of_first("{name}", owner="{c}") }}}}' for c in self.conditions(name)]
         return calls[0] if len(calls) == 1 else "coalesce(" + ", ".join(calls) + ")"
 
-    def travelling(self, name: str, prefix: str = "", *, is_spelled: bool = False) -> str:
-        """The field as it travels, money and quantities as text, times in UTC: of this table, or as this expression spells it."""
-        kind, column = self.fields[name].type, prefix if is_spelled else prefix + name
-        if kind in ("money", "unit_price", "number", "rate"):
-            return f"as_travelling({column})"
-        if kind in ("quantity", "integer", "boolean"):
-            return f"cast({column} as varchar)"
-        if kind == "timestamp":
-            return f"strftime({column}, '%Y-%m-%dT%H:%M:%S.%fZ')"
-        return column
+    def travelling(self, name: str, prefix: str = "") -> str:
+        """The field as it travels, in the columns of that table."""
+        return field_types.travelling(self.fields[name], prefix + name)
 
     def not_of_its_type(self, name: str) -> tuple[str, str] | None:
         """(condition, reason) under which a told value is not of the field's type."""
-        field = self.fields[name]
-        if field.ladder:
-            return f"{name} not in ({self.listed(field.ladder)})", "is no status that the map knows"
-        if field.type == "postcode" and "country" in self.fields:
-            return f"not fits_country({name}, country)", "is no postcode of its country"
-        if field.type == "phone":
-            country = "country" if "country" in self.fields else "null"
-            return f"not is_phone({name}, {country})", "is no telephone number"
-        if field.type == "tracking_number":
-            carrier = "carrier" if "carrier" in self.fields else "null"
-            return f"not is_tracking_number({name}, {carrier})", "has a wrong check digit"
-        if field.type == "currency" and name != self.currency:
-            return f"minor_units({name}) is null", NOT_OF_ITS_TYPE["currency"][1]
-        found = NOT_OF_ITS_TYPE.get(str(field.type))
-        return (found[0].format(name), found[1]) if found else None
-
-    def listed(self, words: list[str]) -> str:
-        return ", ".join(quoted(word) for word in words)
+        return field_types.not_of_its_type(self.entity, name)
 
     @property
     def outbound(self) -> dict[str, "OutboundFlow"]:
@@ -419,89 +349,10 @@ class Facts:
             named["address"] = self.entity.address.steward
         return {name: steward for name, steward in named.items() if steward}
 
-    @property
-    def models(self) -> list["Model"]:
-        """The generated models of this entity, described."""
-        name, entity = self.name, self.entity
-        columns = [
-            Column(field_name, describe(field), ["not_null"] if field.required and not entity.parent else [])
-            for field_name, field in self.fields.items()
-        ]
-        keys = [Column(key, "The record's key in every system.", ["not_null"]) for key in self.key]
-        if len(self.key) == 1 and not entity.parent:
-            keys[0] = Column(self.key[0], "The record's one key, the same in every system.", ["not_null", "unique"])
-        models = [Model(name, entity.meaning, self.steward, [*keys, *columns])]
-        if self.sources:
-            told = f"Messages about {name} in our words, cast to their types and held against the data contract."
-            models.append(Model(f"stg_{name}", told, self.steward, []))
-        if entity.parent:
-            return models
-        once = [Column("inbox_id", "The message.", ["not_null", "unique"])]
-        if self.sources:
-            if not entity.model:
-                models.append(
-                    Model(f"{name}_flags", "Records as they stand that break the contract.", self.steward, [])
-                )
-            models += [
-                Model(f"landing_{name}", f"Messages that speak of {name}, as they were kept.", self.steward, once),
-                Model(f"{name}_verdicts", "The books: what became of each message.", self.steward, once),
-                Model(
-                    f"{name}_quarantine", "What broke the data contract, why, and what to do next.", self.steward, []
-                ),
-            ]
-        models += [
-            Model(f"ledger_{name}", f"What couriers and people did with {name}.", self.steward, []),
-            Model(f"links_{name}", f"Which remote record is which of {name}.", self.steward, []),
-            Model(f"touched_{name}", f"The {name} that the last run settled.", self.steward, []),
-        ]
-        if self.has_conflicts:
-            told = "Fields that a system changed without owning them, and steps back that a ladder forbids."
-            models.append(Model(f"{name}_conflicts", told, self.steward, []))
-        if entity.match:
-            models.append(Model(f"{name}_matches", "Records of different systems that may be one.", self.steward, []))
-        if self.outbound:
-            models.append(Model(f"wanted_{name}", "What each destination should now hold.", self.steward, []))
-        if entity.reconcile:
-            models += [
-                Model(f"snapshots_{name}", "What each system held when it was last looked at.", self.steward, []),
-                Model(
-                    f"reconcile_{name}",
-                    "Where two systems disagree, with who answers and what to do.",
-                    self.steward,
-                    [],
-                ),
-            ]
-        if entity.proofs:
-            told = "What the business proofs found, with class, age, steward and next step."
-            models.append(Model(f"proofs_{name}", told, self.steward, []))
-        return models
-
 
 def among(role: str) -> str:
     """The column that names the system of a role in which a record began, as far as that role goes."""
     return f"origin_among_{role}"
-
-
-@dataclass(frozen=True)
-class Column:
-    name: str
-    description: str
-    tests: list[str]
-
-
-@dataclass(frozen=True)
-class Model:
-    name: str
-    description: str
-    steward: str
-    columns: list[Column]
-
-
-def describe(field: EntityField) -> str:
-    """A field in one sentence: what it means, of which type it is, and who owns it."""
-    kind = " → ".join(field.ladder) if field.ladder else str(field.type)
-    owned = f"{kind}, owned by {' then '.join(field.owner)}"
-    return f"{field.meaning} ({owned})" if field.meaning else owned
 
 
 @dataclass(frozen=True)
@@ -534,7 +385,7 @@ class OutboundFlow:
         """The children of which only some rows travel, and which: the lines of one place, or what the destination does not itself
         tell."""
         told = [child for child in self.flow.with_ if self.facts.child_named(child).tellers]
-        others = f"told_by not in ({self.facts.listed(self.takers)})"
+        others = f"told_by not in ({listed(self.takers)})"
         return dict.fromkeys(self.shipping, f"ships_from = '{self.flow.ships}'") | dict.fromkeys(told, others)
 
     def lines_fields(self, child: Facts) -> list[str]:
@@ -573,5 +424,5 @@ class OutboundFlow:
     def travelling_of(self, field: str) -> str:
         """The field of a record as it travels."""
         if field in self.flow.shows:
-            return self.facts.travelling(field, f"({self.flow.shows[field]})", is_spelled=True)
+            return field_types.travelling(self.facts.fields[field], f"({self.flow.shows[field]})")
         return self.facts.travelling(field, "records.")

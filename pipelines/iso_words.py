@@ -37,7 +37,7 @@ def iso_words() -> str:
         if matchers:
             formats.setdefault(matchers[0].pattern.strip("^$"), []).append(country)
     fits = " ".join(
-        f"when country in ({', '.join(quoted(c) for c in same)}) then regexp_full_match(postcode, {quoted(pattern)})"
+        f"when {_is_one_of('country', same)} then regexp_full_match(postcode, {quoted(pattern)})"
         for pattern, same in formats.items()
     )
     words = [
@@ -56,5 +56,7 @@ def iso_words() -> str:
 def _is_one_of(value: str, codes: list[str]) -> str:
     """Whether a value is one of many codes of equal length, as a look into one text: DuckDB makes a join of a long `in`, which
     would hold every row of a batch in memory once more."""
+    if len(codes) == 1:
+        return f"{value} = {quoted(codes[0])}"
     told = quoted("," + ",".join(sorted(codes)) + ",")
     return f"length({value}) = {len(codes[0])} and contains({told}, ',' || {value} || ',')"

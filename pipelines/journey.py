@@ -14,7 +14,7 @@ from pipelines.codegen import environment
 from pipelines.facts import Facts
 from pipelines.map_schema import IntegrationMap
 from pipelines.proofs import NOT_WRONG
-from pipelines.spelling import quoted
+from pipelines.spelling import listed
 from resources import lake, settings
 from resources.store import Store
 from resources.words import spell, teach
@@ -289,7 +289,7 @@ class Teller:
 
     def _broken_rules(self, key: str) -> list[Row]:
         """What the record as it stands breaks, but for fields that were not taken."""
-        fields = ", ".join(quoted(name) for name in self.facts.fields)
+        fields = listed(self.facts.fields)
         return self.rows(
             f"select reason, steward, next_step from {self.entity}_flags "
             f"where key = $key and (severity = 'warn' or regexp_extract(reason, '^\\w+') not in ({fields})) order by all",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipelines.map_places import every_field, joined, owners_of, senders_of, speaks_of, takers
+from pipelines.map_places import every_field, joined, owners_of, senders_of, speaks_of
 from pipelines.map_schema import Entity, Flow, IntegrationMap, Says, Stream, System, cron_in_words, spelled
 from pipelines.sheet import (
     BREAK,
@@ -249,7 +249,7 @@ def _arrivals(system: System, entity: Entity) -> list[str]:
 def _ways_out(told: IntegrationMap, entity: Entity) -> Iterator[Way]:
     for name, flow in entity.flows.items():
         if flow.to:
-            ends = sorted(system.system for system in takers(told, entity, flow))
+            ends = sorted(system.system for system in told.destinations(entity, flow))
             yield Way(
                 name,
                 flow,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pipelines.map_schema import Entity, IntegrationMap, Limit
-from pipelines.spelling import quoted
+from pipelines.spelling import listed, quoted
 
 TOLERANCE = "0.005"  # half of the smallest unit of most currencies: what is added up was rounded before
 
@@ -52,7 +52,7 @@ class Limits:
     def stale(self, name: str) -> str:
         """Whether a record is held for a sum that it would fit by now, or not held and too much: a query with a row if so."""
         rule, key = self.rules[name], self.entity.key[0]
-        flows = ", ".join(quoted(flow) for flow in rule.holds)
+        flows = listed(rule.holds)
         wanted = f"(select {key}, held_because from wanted_{self.entity.entity} where is_wanted and flow in ({flows}))"
         among = f"select {rule.per} from {self.entity.entity} semi join {wanted} using ({key})"
         return f"""
@@ -66,7 +66,7 @@ class Limits:
         rule, key = self.rules[name], self.entity.key[0]
         other, field = rule.source
         source = self.the_map.entities[other]
-        mine, theirs = _currency(self.entity), _currency(source)
+        mine, theirs = self.entity.currency, source.currency
         is_in_money = mine is not None and theirs is not None
         return f"""from (
         select
@@ -83,7 +83,3 @@ class Limits:
         select {source.key[0]} as key_of_{other}, {field} as most{f", {theirs}" if is_in_money else ""} from {table(other)}
     ) as of_{other} on key_of_{other} = adding.{rule.per}
     where most is null or (coalesce(before, 0) + {rule.adds} > most + {TOLERANCE}{f" and of_{other}.{theirs} = adding.{mine}" if is_in_money else ""})"""
-
-
-def _currency(entity: Entity) -> str | None:
-    return next((name for name, field in entity.fields.items() if field.type == "currency"), None)

@@ -160,11 +160,6 @@ def advice_on(told: IntegrationMap, name: str) -> str:
     return f"{name!r} is neither a system nor a role{perhaps(name, options)}; name one of {joined(options)}"
 
 
-def takers(told: IntegrationMap, entity: Entity, flow: Flow) -> list[System]:
-    """The systems to which the flow really delivers."""
-    return told.destinations(entity, flow)
-
-
 def speaks_of(system: System, entity: str) -> bool:
     return any(entity in stream.says for stream in system.streams.values())
 
@@ -209,7 +204,7 @@ def senders_of(told: IntegrationMap, entity: Entity, flow: Flow) -> list[str]:
 
 def path_of(told: IntegrationMap, entity: Entity, flow: Flow) -> str:
     """The way of a flow in words: shopify, wholesale -> us -> tryton."""
-    ends = [joined(one.system for one in takers(told, entity, flow)) or flow.to] if flow.to else []
+    ends = [joined(one.system for one in told.destinations(entity, flow)) or flow.to] if flow.to else []
     return " -> ".join([joined(senders_of(told, entity, flow)) or "nobody", "us", *ends])
 
 

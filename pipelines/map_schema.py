@@ -470,6 +470,21 @@ class Entity(Strict):
     unreconciled: str | None = None  # why nobody can compare this entity between its systems
 
     @property
+    def currency(self) -> str | None:
+        """The field that says in which currency a record's money is."""
+        return next((name for name, field in self.fields.items() if field.type == "currency"), None)
+
+    @property
+    def says_who(self) -> bool:
+        """Whether its records remember by which remote ids they are known."""
+        return bool(self.match or self.of)
+
+    @property
+    def has_tellers(self) -> bool:
+        """Whether each of its rows is told, as a whole, by one of those who own them."""
+        return self.parent is not None and self.exists is not None
+
+    @property
     def is_proved(self) -> bool:
         """Whether anything is compared on a schedule."""
         return bool(self.reconcile or self.proofs)

@@ -17,7 +17,6 @@ from pipelines.map_places import (
     perhaps,
     senders_of,
     speaks_of,
-    takers,
 )
 from pipelines.map_schema import Arrives, Entity, IntegrationMap, System, cron_in_words, spelled
 
@@ -236,7 +235,7 @@ def _flows(told: IntegrationMap, system: System) -> Iterator[FlowTouched]:
     for entity, name, flow in every_flow(told):
         if flow.from_ and system.system in senders_of(told, entity, flow):
             direction, end = "in", flow.from_
-        elif flow.to and system in takers(told, entity, flow):
+        elif flow.to and system in told.destinations(entity, flow):
             direction, end = "out", flow.to
         elif flow.to and system.system in senders_of(told, entity, flow):
             direction, end = "through", system.role

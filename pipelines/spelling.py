@@ -1,6 +1,7 @@
 """How a stream spells an entity: the places that its expressions look up, and whether a message speaks of them at all."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +13,11 @@ PLACE = re.compile(r"\b(payload|item)\s*(->>?)\s*'(\$[^']*)'")  # where a spelli
 def quoted(text: str) -> str:
     """The text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def listed(texts: Iterable[str]) -> str:
+    """The texts as SQL literals, one after the other."""
+    return ", ".join(quoted(text) for text in texts)
 
 
 class Hoist:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from pipelines import expressions
-from pipelines.map_places import originates, speaks_of, takers
+from pipelines.map_places import originates, speaks_of
 from pipelines.map_schema import Entity, Flow, IntegrationMap, Reconciliation, Stream, System, cron_in_words, spelled
 from pipelines.sheet import (
     BREAK,
@@ -213,7 +213,7 @@ class Journey:
         for name, flow in entity.flows.items():
             if not flow.to:
                 continue
-            ends = [one for one in takers(self.told, entity, flow) if one is self.channel or one not in ours]
+            ends = [one for one in self.told.destinations(entity, flow) if one is self.channel or one not in ours]
             for system in ends:
                 yield self._delivery(name, flow, entity, system)
             if not ends and self.channel in self.told.systems_named(flow.to or ""):

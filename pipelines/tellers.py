@@ -5,14 +5,9 @@ from dataclasses import dataclass
 
 from pipelines import expressions
 from pipelines.map_schema import Entity, Says
-from pipelines.spelling import Source, quoted
+from pipelines.spelling import Source, listed, quoted
 
 OTHERS = "any other"  # the rows that no `only` names
-
-
-def has_tellers(entity: Entity) -> bool:
-    """Whether each of its rows is told, as a whole, by one of those who own them."""
-    return entity.parent is not None and entity.exists is not None
 
 
 @dataclass(frozen=True)
@@ -29,7 +24,7 @@ class Tellers:
 
     def echo(self, says: Says) -> str:
         """Which rows of a message its sender holds and does not say itself, as SQL."""
-        held = [f"({says.key[-1]}) not in ({_listed(says.only)})"] if says.only else []
+        held = [f"({says.key[-1]}) not in ({listed(says.only)})"] if says.only else []
         found = " or ".join([*held, *([f"({says.echo})"] if says.echo else [])])
         return f"coalesce({found}, false)" if found else "false"
 
@@ -42,7 +37,7 @@ class Tellers:
     def part_of_row(self) -> str:
         """Under which part a row is told, as SQL."""
         return (
-            f"if({self.part} in ({_listed(self.named)}), {self.part}, {quoted(OTHERS)})"
+            f"if({self.part} in ({listed(self.named)}), {self.part}, {quoted(OTHERS)})"
             if self.named
             else quoted(OTHERS)
         )
@@ -50,9 +45,9 @@ class Tellers:
     @property
     def parts_of_message(self) -> str:
         """The parts of which a message tells, as an SQL list."""
-        everything = f"[{_listed([*self.named, OTHERS])}]"
+        everything = f"[{listed([*self.named, OTHERS])}]"
         some = " ".join(
-            f"when system = {quoted(one.system.system)} and stream = {quoted(one.stream_name)} then [{_listed(one.says.only)}]"
+            f"when system = {quoted(one.system.system)} and stream = {quoted(one.stream_name)} then [{listed(one.says.only)}]"
             for one in self.sources
             if one.says.only
         )
@@ -77,7 +72,3 @@ class Tellers:
         return sorted(
             {field for text in asked for other, field in expressions.read(text).others if other == self.entity.parent}
         )
-
-
-def _listed(words: Sequence[str]) -> str:
-    return ", ".join(quoted(word) for word in words)

@@ -224,7 +224,7 @@ def _must_fit(facts: Facts, field: str, value: str) -> None:
         db.execute("create schema if not exists main; attach ':memory:' as lake")
         teach(db)
         told = "".join(f", cast(null as varchar) as {name}" for name in facts.fields if name not in (field, "zone"))
-        told += f", minor_units({facts.cast(field)}) as currency_units" * (field == facts.currency)
+        told += f", minor_units({facts.cast(field)}) as currency_units" * (field == facts.entity.currency)
         row = db.execute(
             f"select coalesce({condition}, true) from (select {facts.cast(field)} as {field}{told} "
             f"from (select $value as {field}_told, 'UTC' as zone))",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipelines.map_schema import EntityField
-from pipelines.spelling import quoted
+from pipelines.spelling import listed
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Withdrawal:
     def call(self) -> str:
         """The call of the macro that picks what the decisive message said."""
         field = self.fields[self.name]
-        ladder = "[" + ", ".join(quoted(word) for word in field.ladder or []) + "]"
+        ladder = f"[{listed(field.ladder or [])}]"
         picked = ", ".join(f"{name} := {name}" for name in ["inbox_id", *self.settles])
         told = f'owner="{self.owner}", ladder="{ladder}", lifted_by="{field.lifted_by or "false"}"'
         return f'{{{{ withdrawn_wins("{self.name}", "struct_pack({picked})", {told}) }}}}'

@@ -25,7 +25,7 @@ def owns(told: IntegrationMap, entity: Entity, field: EntityField, system: Syste
     """Of which records the system owns the field, as the canonical model decides whose word counts."""
     if merges(field):
         return "never"
-    if entity.parent and entity.exists:  # a row is one owner's as a whole, and of which, the rows themselves say
+    if entity.has_tellers:  # a row is one owner's as a whole, and of which, the rows themselves say
         mine = [owner for owner in field.owner if owner == system.system or owner == system.role]
         return "its own rows" if mine else "never"
     found: set[Owns] = {_owns_as(told, entity, owner, system) for owner in field.owner}
@@ -170,7 +170,7 @@ class WriteGuard:
     def _tellers(self, batch: Sequence[Delivery]) -> dict[tuple[str, str, str], str]:
         """Who tells each row that hangs on these records, by entity, record and the last part of the row's key."""
         roots = {self._root_of(entity.entity) for one in batch for entity in self._entities(one)}
-        named = [child for root in sorted(roots) for child in self.the_map.children(root) if child.exists]
+        named = [child for root in sorted(roots) for child in self.the_map.children(root) if child.has_tellers]
         if not named or not batch:
             return {}
         found: dict[tuple[str, str, str], str] = {}

@@ -15,6 +15,7 @@ BELOW = [
     ["pipelines.map_schema", "pipelines.expressions", "pipelines.asset_keys"],
     ["pipelines.spelling", "pipelines.connectors", "pipelines.map_places", "pipelines.library"],
     [
+        "pipelines.field_types",
         "pipelines.neighbours",
         "pipelines.proofs",
         "pipelines.identity",
@@ -32,6 +33,7 @@ BELOW = [
     ],
     ["pipelines.promises", "pipelines.differences", "pipelines.routes"],
     ["pipelines.facts", "pipelines.iso_words", "pipelines.form_words"],
+    ["pipelines.descriptions"],
     ["pipelines.codegen"],
 ]
 ABOVE = [

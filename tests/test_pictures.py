@@ -16,7 +16,7 @@ from pipelines import expressions, pictures
 from pipelines.commands import main
 from pipelines.definitions import build
 from pipelines.map_asset import KEY
-from pipelines.map_places import senders_of, takers
+from pipelines.map_places import senders_of
 from pipelines.map_schema import IntegrationMap, cron_in_words, load_map
 from resources.settings import ROOT
 from tests.fixtures_world import World
@@ -153,7 +153,7 @@ def test_the_arrows_of_the_landscape_are_the_flows_in_their_direction_symptom_22
         for arrow in (
             [(name, sender, entity.entity) for sender in senders_of(told, entity, flow)]
             if flow.from_
-            else [(name, entity.entity, taker.system) for taker in takers(told, entity, flow)]
+            else [(name, entity.entity, taker.system) for taker in told.destinations(entity, flow)]
         )
     }
     assert {arrow for arrow in arrows_of(files["landscape.svg"]) if arrow[0]} == flows

@@ -12,7 +12,7 @@ from pipelines.checks import read_dbt_tests
 from pipelines.commands import main
 from pipelines.definitions import build
 from pipelines.map_lint import lint
-from pipelines.map_places import senders_of, takers
+from pipelines.map_places import senders_of
 from pipelines.map_schema import IntegrationMap, load_map
 from pipelines.replacement import replaced, touched
 from resources.settings import ROOT
@@ -49,7 +49,7 @@ def test_every_flow_that_the_system_tells_takes_or_feeds_is_named_with_promise_t
     expected = {
         name: (flow.tier, flow.steward)
         for name, (entity, flow) in told.flows.items()
-        if "tryton" in senders_of(told, entity, flow) or told.systems["tryton"] in takers(told, entity, flow)
+        if "tryton" in senders_of(told, entity, flow) or told.systems["tryton"] in told.destinations(entity, flow)
     }
     assert {flow["flow"]: (flow["tier"], flow["steward"]) for flow in found["flows"]} == expected
     (delivered,) = [flow for flow in found["flows"] if flow["flow"] == "orders_to_erp"]

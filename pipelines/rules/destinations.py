@@ -11,7 +11,6 @@ from pipelines.map_places import (
     every_reconciliation,
     joined,
     outbound,
-    takers,
 )
 from pipelines.map_schema import IntegrationMap
 from pipelines.rules.rule import Found, Problem, error, hint
@@ -54,11 +53,11 @@ def taken_fields_are_sent(told: IntegrationMap) -> Found:
             sent = {
                 f
                 for flow in entity.flows.values()
-                if flow.to and system in takers(told, entity, flow)
+                if flow.to and system in told.destinations(entity, flow)
                 for f in flow.fields
             }
             for parent, _, flow in outbound(told):
-                if name in flow.with_ and system in takers(told, parent, flow):
+                if name in flow.with_ and system in told.destinations(parent, flow):
                     sent |= entity.fields.keys()
             unsent = [field for field in fields if field in entity.fields and field not in sent]
             if unsent:

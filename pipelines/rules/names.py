@@ -20,7 +20,6 @@ from pipelines.map_places import (
     perhaps,
     root_of,
     speaks_of,
-    takers,
 )
 from pipelines.map_schema import IntegrationMap, Part
 from pipelines.rules.rule import Found, Problem, error
@@ -97,7 +96,7 @@ def destinations_take_the_entity(told: IntegrationMap) -> Found:
     """Somebody at the end of a flow takes its entity."""
     for entity, name, flow in outbound(told):
         named = told.systems_named(flow.to or "")
-        if named and not takers(told, entity, flow):
+        if named and not told.destinations(entity, flow):
             yield Problem(
                 at_flow(entity, name, "to"),
                 f"{flow.to} takes no {entity.entity}; add `takes: {{{entity.entity}: [...]}}` to {files_of(named)}",
@@ -129,7 +128,7 @@ def flows_carry_what_is_there(told: IntegrationMap) -> Found:
 def destinations_take_the_fields(told: IntegrationMap) -> Found:
     """A flow carries only fields that each of its destinations takes."""
     for entity, name, flow in outbound(told):
-        for system in takers(told, entity, flow):
+        for system in told.destinations(entity, flow):
             refused = [f for f in flow.fields if f in entity.fields and f not in system.takes[entity.entity]]
             if refused:
                 yield Problem(

@@ -18,7 +18,6 @@ from pipelines.map_places import (
     root_of,
     speaks_of,
     spells,
-    takers,
 )
 from pipelines.map_schema import Entity, EntityField, Flow, IntegrationMap, Says, System
 from pipelines.rules.rule import Found, Problem, error, provisional
@@ -168,7 +167,7 @@ def no_owner_gets_its_own_field(told: IntegrationMap) -> Found:
             field = entity.fields.get(field_name)
             if field is None or merges(field) or _goes_in_a_circle(told, entity, field_name, field):
                 continue
-            for system in takers(told, entity, flow):
+            for system in told.destinations(entity, flow):
                 is_owner = any(system in owners_of(told, entity, owner) for owner in field.owner)
                 if (is_owner and not _by_origin(flow)) or owns(told, entity, field, system) == "always":
                     yield Problem(
@@ -186,7 +185,7 @@ def _goes_in_a_circle(told: IntegrationMap, entity: Entity, name: str, field: En
     """Whether two of a field's owners are sent it, of records that began in one system."""
     sent: dict[str, set[str]] = {}
     for flow in entity.flows.values():
-        for system in takers(told, entity, flow) if flow.to and name in flow.fields else ():
+        for system in told.destinations(entity, flow) if flow.to and name in flow.fields else ():
             for origin in _origins(told, entity, flow):
                 sent.setdefault(origin, set()).add(system.system)
     return any(

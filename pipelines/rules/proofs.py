@@ -15,8 +15,8 @@ from pipelines.map_places import (
     joined,
     no_field,
     outbound,
+    root_of,
     speaks_of,
-    takers,
 )
 from pipelines.map_schema import Entity, IntegrationMap, Says, System, spelled
 from pipelines.rules.rule import Found, Problem, error, hint, provisional
@@ -34,9 +34,9 @@ def entities_are_reconciled(told: IntegrationMap) -> Found:
     location's own system) has no second side to be compared with.
     """
     for entity in told.entities.values():
-        if entity.parent and entity.exists and not _is_compared(told, entity):
+        if entity.has_tellers and not _is_compared(told, entity):
             yield Problem(
-                at_proof(told.entities[entity.parent], "reconcile"),
+                at_proof(told.entities[root_of(told, entity.entity)], "reconcile"),
                 f"nobody proves that the systems agree on {entity.entity}, which they tell one by one; add a reconciliation "
                 f"with each: {entity.entity}",
             )
@@ -65,7 +65,7 @@ def first_tier_destinations_are_reconciled(told: IntegrationMap) -> Found:
     """A flow of the first tier is proved at each place to which it delivers."""
     for entity, name, flow in outbound(told):
         compared = {side for reconciliation in entity.reconcile.values() for side in reconciliation.between}
-        for system in takers(told, entity, flow):
+        for system in told.destinations(entity, flow):
             if flow.tier == 1 and entity.reconcile and not {system.system, system.role} & compared:
                 yield Problem(
                     at_flow(entity, name, "tier"),
@@ -136,7 +136,7 @@ def reconciliations_wait_for_promises(told: IntegrationMap) -> Found:
     """A reconciliation gives a delivery the time that its flow was promised before it calls it wrong."""
     for entity, name, reconciliation in every_reconciliation(told):
         for flow_name, flow in entity.flows.items():
-            sides = {side for system in takers(told, entity, flow) for side in (system.system, system.role)}
+            sides = {side for system in told.destinations(entity, flow) for side in (system.system, system.role)}
             if sides & set(reconciliation.between) and (reconciliation.within or 0) < flow.max_lag:
                 yield Problem(
                     at_proof(entity, f"reconcile.{name}.within"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import duckdb
 
 from pipelines import expressions
-from pipelines.map_places import at_entity, at_flow, joined, outbound, perhaps, takers
+from pipelines.map_places import at_entity, at_flow, joined, outbound, perhaps
 from pipelines.map_schema import Entity, EntityField, IntegrationMap
 from pipelines.rules.rule import Found, Problem, error
 from resources.words import teach
@@ -46,7 +46,7 @@ def shippers_are_told(told: IntegrationMap) -> Found:
             elif not any(
                 entity.entity in flow.with_
                 and flow.ships in (name, None)
-                and any(taker in shippers for taker in takers(told, parent, flow))
+                and any(taker in shippers for taker in told.destinations(parent, flow))
                 for parent, _, flow in outbound(told)
             ):
                 yield Problem(

@@ -26,11 +26,6 @@ def _sale_of(told: IntegrationMap, sold: SoldBy) -> Entity | None:
     return told.entities.get(lines.parent or "") if lines else None
 
 
-def _is_known_by_number(buyers: Entity) -> bool:
-    """Whether its records remember by which remote ids they are known."""
-    return bool(buyers.match or buyers.of)
-
-
 @error
 def what_is_sold_is_there(told: IntegrationMap) -> Found:
     """The lines that are sold, who buys them, and every field that a price or a sale needs for it, are in the map."""
@@ -49,7 +44,7 @@ def what_is_sold_is_there(told: IntegrationMap) -> Found:
                 f"{sold.lines!r} are no lines of anything{perhaps(sold.lines, children)}; name one of {joined(children)}",
             )
             continue
-        if buyers is None or not _is_known_by_number(buyers):
+        if buyers is None or not buyers.says_who:
             matched = [one.entity for one in told.entities.values() if one.match]
             yield Problem(
                 at_entity(told, entity, "sold_by.buyer.entity"),
@@ -102,7 +97,7 @@ def _unreadable(told: IntegrationMap, sold: SoldBy, place: Place, text: str) -> 
     read, sale, buyers = expressions.read(text), _sale_of(told, sold), told.entities.get(sold.buyer.entity)
     if read.problem:
         yield Problem(place, f"DuckDB cannot read `{text}`: {read.problem}; mend the expression")
-    if read.problem or sale is None or buyers is None or not _is_known_by_number(buyers):
+    if read.problem or sale is None or buyers is None or not buyers.says_who:
         return  # which another rule says
     known = {one.entity: one for one in (sale, buyers)}
     for bare in sorted(read.names - {*known, "market"}):

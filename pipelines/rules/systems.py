@@ -5,7 +5,7 @@ import re
 from zoneinfo import available_timezones
 
 from pipelines.connectors import connector_class
-from pipelines.map_places import at_system, joined, outbound, perhaps, takers
+from pipelines.map_places import at_system, joined, outbound, perhaps
 from pipelines.map_schema import IntegrationMap, System
 from pipelines.rules.rule import Found, Problem, error, hint
 from resources.connector import Connector
@@ -51,7 +51,7 @@ def _questions(told: IntegrationMap, system: System) -> dict[str, str]:
         for question, is_asked in told_by.items():
             if is_asked:
                 asked.setdefault(question, f"streams.{name}.arrives")
-    if any(system in takers(told, entity, flow) for entity, _, flow in outbound(told)):
+    if any(system in told.destinations(entity, flow) for entity, _, flow in outbound(told)):
         asked["deliver"] = "takes"
     return asked
 

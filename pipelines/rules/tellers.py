@@ -10,7 +10,6 @@ from pipelines.map_places import (
     outbound,
     owners_of,
     perhaps,
-    takers,
 )
 from pipelines.map_schema import Entity, IntegrationMap, System
 from pipelines.rules.rule import Found, Problem, error
@@ -55,7 +54,7 @@ def what_is_repeated_can_be_told_apart(told: IntegrationMap) -> Found:
             system.system
             for entity, _, flow in outbound(told)
             if child.entity in flow.with_
-            for system in takers(told, entity, flow)
+            for system in told.destinations(entity, flow)
         }
         silent = sorted(name for name in owners.keys() & sent if not _tells_echoes(told, owners[name], child))
         if silent and not any(_tells_echoes(told, system, child) for system in owners.values()):

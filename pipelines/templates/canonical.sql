@@ -82,7 +82,7 @@ settled as (
                 > max(order_key) filter (where not is_rejected and system = origin_system), false
         ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
         bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
-<% if e.says_who %>
+<% if e.entity.says_who %>
         list_sort(list(distinct struct_pack(system := system, remote_id := remote_id)) filter (where remote_id is not null and not is_rejected)) as known_as,
 <% endif %>
 <% if e.entity.match or e.entity.unique or e.entity.limits %>
@@ -149,7 +149,7 @@ select
 <% endif %>
     origin_system, << among >>origin_remote_id,
 <% for name in e.fields if "us" not in e.fields[name].owner %>
-    cast(coalesce(<< e.cast(name) | replace("zone", "'UTC'") | replace(name ~ "_told", "decisions." ~ name ~ "_told") >>, settled.<< name >>) as << e.sql_type(e.fields[name]) >>) as << name >>,
+    cast(coalesce(<< e.cast(name) | replace("zone", "'UTC'") | replace(name ~ "_told", "decisions." ~ name ~ "_told") >>, settled.<< name >>) as << e.fields[name] | sql_type >>) as << name >>,
 <% endfor %>
 <% for name, field in e.fields.items() if field.references %>
     coalesce(<< name >> in (select << the_map.entities[field.references].key[0] >> from {{ ref("<< field.references >>") }}), false) as is_<< name >>_known,
@@ -162,7 +162,7 @@ select
 <% else %>
     deleted_at,
 <% endif %>
-    rejected_since, coalesce(flags.flags, []) as flags, coalesce(flags.warnings, []) as warnings, winners, changed_at,<< " known_as," if e.says_who >><< " first_inbox_id," if e.entity.match or e.entity.unique or e.entity.limits >> last_inbox_id, last_received_at
+    rejected_since, coalesce(flags.flags, []) as flags, coalesce(flags.warnings, []) as warnings, winners, changed_at,<< " known_as," if e.entity.says_who >><< " first_inbox_id," if e.entity.match or e.entity.unique or e.entity.limits >> last_inbox_id, last_received_at
 from settled
 left join flags using (<< key >>)
 left join decisions using (<< key >>)

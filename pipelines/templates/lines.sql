@@ -126,7 +126,7 @@ select
     << column >>,
 <% endfor %>
 <% for name, field in e.fields.items() %>
-    cast(<< name >> as << e.sql_type(field) >>) as << name >>,
+    cast(<< name >> as << field | sql_type >>) as << name >>,
 <% endfor %>
 <% for name, field in e.fields.items() if field.references %>
     coalesce(<< name >> in (select << the_map.entities[field.references].key[0] >> from {{ ref("<< field.references >>") }}), false) as is_<< name >>_known,

@@ -90,8 +90,8 @@ messages as (
 cast_to_type as (
     select
         *,
-<% if e.currency %>
-        minor_units(<< e.cast(e.currency) >>) as currency_units,
+<% if e.entity.currency %>
+        minor_units(<< e.cast(e.entity.currency) >>) as currency_units,
 <% endif %>
 <% if not is_child %>
         coalesce(as_instant(occurred_at_told, zone), if(has_clock, null, received_at)) as occurred_at,
@@ -109,13 +109,13 @@ judged as (
 <% for name, field in e.fields.items() %>
 <% set owners = e.owners(name) %>
 <% set bad = e.not_of_its_type(name) %>
-            << name >> := <% if not owners or field.severity == "warn" or not (bad or field.required or field.rule or (field.type == "money" and e.currency)) %>cast(null as varchar)<% else %>case
+            << name >> := <% if not owners or field.severity == "warn" or not (bad or field.required or field.rule or (field.type == "money" and e.entity.currency)) %>cast(null as varchar)<% else %>case
                 when system not in (<< owners | listed >>) or not said.<< name >> then null
 <% if bad %>
                 when << name >>_told is not null and << bad[0] >> then '«' || << name >>_told || '» << bad[1] >>'
 <% endif %>
-<% if field.type == "money" and e.currency %>
-                when not fits_units(<< name >>, currency_units) then '«' || << name >>_told || '» has more decimals than ' || << e.currency >>
+<% if field.type == "money" and e.entity.currency %>
+                when not fits_units(<< name >>, currency_units) then '«' || << name >>_told || '» has more decimals than ' || << e.entity.currency >>
 <% endif %>
 <% if field.required %>
                 when << name >> is null then 'is missing'
@@ -196,8 +196,8 @@ rejections as (
                 when occurred_at > received_at + interval 5 minutes then '«' || occurred_at_told || '» lies in the future'
                 when occurred_at < timestamptz '1970-01-01' then '«' || occurred_at_told || '» lies before 1970'
             end,
-<% if e.currency %>
-            'currency ' || broken.<< e.currency >>,
+<% if e.entity.currency %>
+            'currency ' || broken.<< e.entity.currency >>,
 <% endif %>
 <% for name, rule in e.rules_within.items() if rule.severity == "reject" %>
             if(not coalesce(<< rule.that >>, true), << (name ~ ": breaks the rule " ~ rule.that) | quoted >>, null),
@@ -263,7 +263,7 @@ from judged
     said, broken, warnings,
     len(rejections) > 0 as is_rejected,
     rejections || list_filter([
-<% for name in e.fields if name != e.currency %>
+<% for name in e.fields if name != e.entity.currency %>
         '<< name >> ' || broken.<< name >><< "," if not loop.last >>
 <% endfor %>
     ], lambda reason: reason is not null) as reasons

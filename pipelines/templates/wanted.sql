@@ -147,7 +147,7 @@ beyond_<< name >> as (
             << field >> := << out.travelling_of(field) >><< "," if not loop.last >>
 <% endfor %>
         )) as payload,
-<% if e.says_who %>
+<% if e.entity.says_who %>
         coalesce(links.remote_id, name_in(records.known_as, '<< out.takers[0] >>')) as remote_id,
 <% else %>
         links.remote_id,

@@ -22,7 +22,9 @@ standing as (
 
 -- Why a refund is not sent on, and which flow is to carry it: into the shop first, and then into the ERP.
 wanted as (
-    select refund_number, max(flow) filter (where is_wanted) as flow, max(held_because) as because
+    select
+        refund_number, max(held_because) as because,
+        if(bool_or(is_wanted and flow = 'refunds_to_storefront'), 'refunds_to_storefront', max(flow) filter (where is_wanted)) as flow
     from {{ ref("wanted_refunds") }}
     where flow in ('refunds_to_storefront', 'refunds_to_erp')
     group by refund_number
