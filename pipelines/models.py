@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -264,9 +264,12 @@ def _verdicts(db: duckdb.DuckDBPyConnection, entity: str, batch: Batch) -> dict[
 
 def _wanted(
     db: duckdb.DuckDBPyConnection, entity: str, the_map: IntegrationMap, delivered: set[str]
-) -> pa.RecordBatchReader:
+) -> Iterator[pa.RecordBatch]:
     """The wanted rows of the touched keys, in pieces. What `delivered` does not name goes live now: it is matched with
-    what the destination holds already."""
+    what the destination holds already.
+
+    Two queries, one after the other: a result in pieces of a `union all` may never come (https://github.com/duckdb/duckdb/issues/22215).
+    """
     facts = Facts(the_map, the_map.entities[entity])
     key = facts.key[0]
     going_live = {  # a consent is told even where the destination has spoken of it, and so is what it never speaks of
@@ -277,7 +280,7 @@ def _wanted(
     # In a table of its own: the lake's counts forget nothing that was deleted, and would make a plan for all ever touched.
     db.execute(f"create or replace temp table touched as select {key} from touched_{entity}")
     held = f"select system, {key} from stg_{entity} semi join touched using ({key}) where not is_rejected and list_contains($takers, system)"
-    return db.execute(  # `sql` would hold the whole result
+    yield from db.execute(
         f"""
         select
             flow, system, {key} as key, is_wanted, action_on_leave, payload, remote_id, held_because, asked, mode,
@@ -285,17 +288,18 @@ def _wanted(
             caused_by_inbox_id, received_at, deliver
         from wanted_{entity}
         where {key} in (select {key} from touched) and system is not null
-        union all
-        -- A key that no record has any longer wants nothing.
-        select flow, system, {key}, false, 'ignore', null, null, null, null, 'live', false, null, null, 'latest'
+        """,
+        {"going_live": [*going_live], "takers": [taker for out in going_live.values() for taker in out.takers]},
+    ).to_arrow_reader(PIECE)
+    yield from db.execute(  # a key that no record has any longer wants nothing
+        f"""
+        select
+            flow, system, {key} as key, false as is_wanted, 'ignore' as action_on_leave, null as payload, null as remote_id,
+            null as held_because, null as asked, 'live' as mode, false as already_held, null as caused_by_inbox_id,
+            null as received_at, 'latest' as deliver
         from touched anti join {entity} using ({key}) cross join (select unnest($flows) as flow, unnest($systems) as system)
         """,
-        {
-            "going_live": [*going_live],
-            "takers": [taker for out in going_live.values() for taker in out.takers],
-            "flows": [*facts.outbound],
-            "systems": [out.takers[0] for out in facts.outbound.values()],
-        },
+        {"flows": [*facts.outbound], "systems": [out.takers[0] for out in facts.outbound.values()]},
     ).to_arrow_reader(PIECE)
 
 
@@ -378,7 +382,7 @@ def _claims_of_others(db: duckdb.DuckDBPyConnection, facts: Facts) -> bool:
 
 
 def _enqueue(
-    connection: sa.Connection, entity: str, the_map: IntegrationMap, wanted: pa.RecordBatchReader, run_id: str
+    connection: sa.Connection, entity: str, the_map: IntegrationMap, wanted: Iterable[pa.RecordBatch], run_id: str
 ) -> EnqueueReport:
     flows = {name: flow for name, flow in the_map.entities[entity].flows.items() if flow.to}
     return enqueue(

@@ -1,7 +1,7 @@
 """The outbox: every version of every record that a destination is to hold, born once."""
 
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -82,7 +82,7 @@ def enqueue(
     connection: sa.Connection,
     *,
     entity: str,
-    wanted: pa.RecordBatchReader,
+    wanted: Iterable[pa.RecordBatch],
     brakes: Mapping[str, Brake],
     run_id: str,
     stewards: Mapping[str, str] | None = None,
@@ -156,7 +156,7 @@ def park_idle(store: Store, system: str, *, live_flows: Collection[str], run_id:
     return store.execute("park_what_the_map_does_not_deliver", **values)
 
 
-def _copy(connection: sa.Connection, wanted: pa.RecordBatchReader) -> None:
+def _copy(connection: sa.Connection, wanted: Iterable[pa.RecordBatch]) -> None:
     """The wanted rows into the temporary table `wanted_now`, piece by piece."""
     connection.execute(query("begin_wanting"))
     connection.execute(query("forget_wanting"))

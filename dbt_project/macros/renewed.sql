@@ -4,6 +4,11 @@
     {{ column }} > {{ var('after_' ~ column) }} and {{ column }} <= {{ var('upto_' ~ column) }}
 {%- endmacro %}
 
+{# What of the batch is in turn, where a model takes it in several. #}
+{% macro in_turn_of_batch(column) -%}
+    {{ in_batch(column) }} and in_turn({{ column }})
+{%- endmacro %}
+
 {# A table in which a run's share is taken out and written anew, in one transaction: a run that was killed and repeated
    leaves the same rows. The touched keys of a turn stand in a table of their own, `keys_in_turn`: the lake's counts forget
    nothing that was deleted, and a plan for a million touched keys is a bad plan for ten. #}
@@ -41,26 +46,37 @@
 
 {# The turns in which a table is renewed, each as a condition on its keys: a range, so that what is written together is found
    together later. `meta` says how many rows of which tables fit in memory at once, of the touched keys alone where the run
-   has such. A thousand keys have few enough. #}
+   has such, and of the messages of a batch. A thousand keys have few enough, and so has a batch of few ids. #}
 {% macro turns_of(meta) -%}
     {%- set needed = namespace(turns=1, is_known=false) -%}
     {%- for table, rows in (meta.at_once or {}).items() if not needed.is_known -%}
         {%- set of_the_run = " semi join " ~ ref(meta.touched) ~ " using (" ~ meta.key ~ ")" if meta.touched and meta.touched != table -%}
-        {%- set counted = run_query("select count(*) from " ~ ref(table) ~ of_the_run).columns[0][0] | int -%}
-        {%- set needed.turns = [needed.turns, counted // rows + 1] | max -%}
-        {%- set needed.is_known = table == meta.touched and counted <= 1000 -%}
+        {%- if meta.renews == "batch" -%}
+            {%- set of_the_run = " where " ~ in_batch(meta.column) -%}
+            {%- set needed.is_known = var("upto_" ~ meta.column) | int - var("after_" ~ meta.column) | int <= rows -%}
+        {%- endif -%}
+        {%- if not needed.is_known -%}
+            {%- set counted = run_query("select count(*) from " ~ ref(table) ~ of_the_run).columns[0][0] | int -%}
+            {%- set needed.turns = [needed.turns, counted // rows + 1] | max -%}
+            {%- set needed.is_known = table == meta.touched and counted <= 1000 -%}
+        {%- endif -%}
     {%- endfor -%}
     {%- if needed.turns == 1 -%}
         {{ return(["true"]) }}
     {%- endif -%}
     {%- set quantiles -%}
         select distinct unnest(quantile_disc(key, list_transform(range(1, {{ needed.turns }}), lambda n: n / {{ needed.turns }}))) as bound
-        from (select {{ meta.key.split(", ")[0] }} as key from {{ ref(meta.touched or meta.sampled) }} using sample 10000 rows)
+        from (
+            from (
+                select {{ meta.key.split(", ")[0] }} as key from {{ ref(meta.touched or meta.sampled) }}
+                {{ "where " ~ in_batch(meta.column) if meta.renews == "batch" }}
+            ) using sample 10000 rows
+        )
         order by bound
     {%- endset -%}
     {%- set bounds = [] -%}
     {%- for bound in run_query(quantiles).columns[0].values() -%}
-        {%- do bounds.append(dbt.string_literal(dbt.escape_single_quotes(bound))) -%}
+        {%- do bounds.append(dbt.string_literal(dbt.escape_single_quotes(bound | string))) -%}
     {%- endfor -%}
     {%- set turns = ["key < " ~ bounds[0]] -%}
     {%- for bound in bounds[1:] -%}
@@ -72,7 +88,7 @@
 {# The rows that a run renews, as `meta` of the model says. #}
 {% macro share_of_the_run(meta) -%}
     {%- if meta.renews == "batch" -%}  {# those of the batch #}
-        {{ in_batch(meta.column) }}
+        {{ in_turn_of_batch(meta.column) if meta.at_once else in_batch(meta.column) }}
     {%- elif meta.renews == "touched" -%}  {# everything that is known of the touched keys #}
         ({{ meta.key }}) in (select ({{ meta.key }}) from temp.keys_in_turn)
     {%- elif meta.renews == "told" -%}  {# what is told again #}

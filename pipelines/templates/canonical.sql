@@ -2,7 +2,7 @@
 -- << e.entity.meaning >> For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": {"touched_<< e.name >>": 60000}},
+    meta={"renews": "touched", "key": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": {"touched_<< e.name >>": 30000}},
     tags=["sync_<< e.name >>"],
 ) }}
 -- depends_on: {{ ref("touched_<< e.name >>") }}

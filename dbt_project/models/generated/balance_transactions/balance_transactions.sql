@@ -2,7 +2,7 @@
 -- One row per movement of the balance at the payment service, a payment, a refund or a fee, with what it cost. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "transaction_number", "touched": "touched_balance_transactions", "at_once": {"touched_balance_transactions": 60000}},
+    meta={"renews": "touched", "key": "transaction_number", "touched": "touched_balance_transactions", "at_once": {"touched_balance_transactions": 30000}},
     tags=["sync_balance_transactions"],
 ) }}
 -- depends_on: {{ ref("touched_balance_transactions") }}

@@ -2,7 +2,7 @@
 -- One row per person and channel, whether that person may be written to there. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "consent_number", "touched": "touched_consents", "at_once": {"touched_consents": 60000}},
+    meta={"renews": "touched", "key": "consent_number", "touched": "touched_consents", "at_once": {"touched_consents": 30000}},
     tags=["sync_consents"],
 ) }}
 -- depends_on: {{ ref("touched_consents") }}

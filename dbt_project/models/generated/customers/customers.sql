@@ -2,7 +2,7 @@
 -- One row per customer, whichever system knew them first. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "customer_number", "touched": "touched_customers", "at_once": {"touched_customers": 60000}},
+    meta={"renews": "touched", "key": "customer_number", "touched": "touched_customers", "at_once": {"touched_customers": 30000}},
     tags=["sync_customers"],
 ) }}
 -- depends_on: {{ ref("touched_customers") }}

@@ -2,7 +2,7 @@
 -- One row per parcel, whoever packed it, from its label to the customer's door. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "fulfilment_number", "touched": "touched_fulfilments", "at_once": {"touched_fulfilments": 60000}},
+    meta={"renews": "touched", "key": "fulfilment_number", "touched": "touched_fulfilments", "at_once": {"touched_fulfilments": 30000}},
     tags=["sync_fulfilments"],
 ) }}
 -- depends_on: {{ ref("touched_fulfilments") }}

@@ -2,7 +2,7 @@
 -- One row per customer order, whichever channel took it. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 60000}},
+    meta={"renews": "touched", "key": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 30000}},
     tags=["sync_orders"],
 ) }}
 -- depends_on: {{ ref("touched_orders") }}

@@ -2,7 +2,7 @@
 -- One row per payment of a customer, from its authorisation to the last cent that was given back. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "payment_number", "touched": "touched_payments", "at_once": {"touched_payments": 60000}},
+    meta={"renews": "touched", "key": "payment_number", "touched": "touched_payments", "at_once": {"touched_payments": 30000}},
     tags=["sync_payments"],
 ) }}
 -- depends_on: {{ ref("touched_payments") }}

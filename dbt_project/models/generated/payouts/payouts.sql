@@ -2,7 +2,7 @@
 -- One row per payout, the money that the payment service sends to the bank. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "payout_number", "touched": "touched_payouts", "at_once": {"touched_payouts": 60000}},
+    meta={"renews": "touched", "key": "payout_number", "touched": "touched_payouts", "at_once": {"touched_payouts": 30000}},
     tags=["sync_payouts"],
 ) }}
 -- depends_on: {{ ref("touched_payouts") }}

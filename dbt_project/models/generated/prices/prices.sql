@@ -2,7 +2,7 @@
 -- One row per agreed price of a SKU in a price list, from a quantity on, for a time. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "price_number", "touched": "touched_prices", "at_once": {"touched_prices": 60000}},
+    meta={"renews": "touched", "key": "price_number", "touched": "touched_prices", "at_once": {"touched_prices": 30000}},
     tags=["sync_prices"],
 ) }}
 -- depends_on: {{ ref("touched_prices") }}

@@ -2,7 +2,7 @@
 -- One row per SKU that the ERP sells. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "sku", "touched": "touched_products", "at_once": {"touched_products": 60000}},
+    meta={"renews": "touched", "key": "sku", "touched": "touched_products", "at_once": {"touched_products": 30000}},
     tags=["sync_products"],
 ) }}
 -- depends_on: {{ ref("touched_products") }}

@@ -2,7 +2,7 @@
 -- One row per parcel that came back, whoever took it in. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "receipt_number", "touched": "touched_receipts", "at_once": {"touched_receipts": 60000}},
+    meta={"renews": "touched", "key": "receipt_number", "touched": "touched_receipts", "at_once": {"touched_receipts": 30000}},
     tags=["sync_receipts"],
 ) }}
 -- depends_on: {{ ref("touched_receipts") }}

@@ -2,7 +2,7 @@
 -- One row per refund, made in a shop or at the payment service. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "refund_number", "touched": "touched_refunds", "at_once": {"touched_refunds": 60000}},
+    meta={"renews": "touched", "key": "refund_number", "touched": "touched_refunds", "at_once": {"touched_refunds": 30000}},
     tags=["sync_refunds"],
 ) }}
 -- depends_on: {{ ref("touched_refunds") }}

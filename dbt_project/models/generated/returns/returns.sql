@@ -2,7 +2,7 @@
 -- One row per return that a customer asked for, as the shop's service answered it. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "return_number", "touched": "touched_returns", "at_once": {"touched_returns": 60000}},
+    meta={"renews": "touched", "key": "return_number", "touched": "touched_returns", "at_once": {"touched_returns": 30000}},
     tags=["sync_returns"],
 ) }}
 -- depends_on: {{ ref("touched_returns") }}

@@ -2,7 +2,7 @@
 -- One row per SKU and location, as the location's own system counted it. For each field its owner's word wins, whatever order the messages came in.
 {{ config(
     materialized="renewed",
-    meta={"renews": "touched", "key": "sku, location", "touched": "touched_stock", "at_once": {"touched_stock": 60000}},
+    meta={"renews": "touched", "key": "sku, location", "touched": "touched_stock", "at_once": {"touched_stock": 30000}},
     tags=["sync_stock"],
 ) }}
 -- depends_on: {{ ref("touched_stock") }}
