@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from pipelines import wishes
 from tests.fixtures_world import NOON, at, line, order
 from tests.story import AsText, Expectation, Step, Story
 from tests.story_people import email_of
@@ -132,6 +133,23 @@ class ShopifyNotes(Step):
         story.world.say("shopify", "customers_read", told, by="poll", remote_id=number)
 
 
+class PersonDecidesPriceList(Step):
+    """Somebody decides by which price list a customer buys; null: they take that back."""
+
+    words = "person decides price list"
+    person: int
+    list_: str | None = Field(alias="list")
+
+    def play(self, story: Story) -> None:
+        about = {"entity": "customers", "key": story.person_key(self.person), "field": "price_group"}
+        store, by_whom = story.world.store, "Ada (agreed on the telephone)"
+        if self.list_ is None:
+            wishes.revoke(store, story.the_map, **about, by_whom=by_whom)
+        else:
+            value = list_of(story, self.list_)
+            wishes.decide(store, story.the_map, **about, value=value, by_whom=by_whom)
+
+
 class ExpectNoted(Expectation):
     """By which price list the shop's people see that a customer buys."""
 
@@ -240,5 +258,6 @@ KINDS = {
     kind.words: kind
     for kind in (
         TrytonAgrees, WholesaleAgrees, ShopifySells, ShopifyNotes, ShopifyShows, ExpectPrice, ExpectAgreed, ExpectNoted,
+        PersonDecidesPriceList,
     )
 }  # fmt: skip
