@@ -17,7 +17,7 @@ from pipelines.proofs import NOT_WRONG
 from pipelines.spelling import listed
 from resources import lake, settings
 from resources.store import Store
-from resources.words import spell, teach
+from resources.words import spell
 
 Row = dict[str, Any]
 OPEN = ("due", "sending", "unknown")
@@ -86,7 +86,6 @@ class Teller:
         self.entity = entity
         key = self.facts.key
         self.key_sql = key[0] if len(key) == 1 else f"concat_ws('|', {', '.join(key)})"
-        teach(db)
 
     def rows(self, sql: str, **values: Any) -> list[Row]:
         """Ask the warehouse; nothing where a model was never built."""

@@ -254,15 +254,18 @@ class Steps:
                 built = models.run_dbt(["run", "--select", f"tag:reconcile_{name}"])
                 found = reconciliation.count_differences(name, store=store, the_map=told.the_map)
                 with lake.reading(url, folder) as db:
-                    rows = count_rows(db, [spec.key.path[-1] for spec in specs])
+                    names = [spec.key.path[-1] for spec in specs]
+                    rows = count_rows(db, [model for model in names if not told.models[model].is_view])
             seconds = {node.name: node.seconds for node in built}
             for spec in specs:
                 model = spec.key.path[-1]
                 asked = {f"reconcile_{name}": [*entity.reconcile], f"proofs_{name}": [*entity.proofs]}.get(model, [])
                 kinds = {f"{proof}: {kind}": n for (proof, kind), n in found.counts.items() if proof in asked}
+                count = (
+                    {"dagster/row_count": rows[model]} if model in rows else {}
+                )  # to count a view is to ask it again
                 yield dg.MaterializeResult(
-                    asset_key=spec.key,
-                    metadata={"dagster/row_count": rows[model], **numbers({"seconds": seconds.get(model)}), **kinds},
+                    asset_key=spec.key, metadata={**count, **numbers({"seconds": seconds.get(model)}), **kinds}
                 )
             yield from self.checks.judge_reconciling(
                 name, counts=found.counts, records=found.records, sentences=found.over_alarm

@@ -16,6 +16,11 @@ def name_of(delivery: Delivery, folder: str, format: str) -> str:
     return f"{folder}/{key}_{delivery.version:04}_{delivery.action}.{format}"
 
 
+def names_in(folder: str, format: str) -> str:
+    """What all such paths look like, as a glob."""
+    return f"{folder}/*_[0-9][0-9][0-9][0-9]_*.{format}"
+
+
 def content_of(delivery: Delivery, format: str, delimiter: str) -> bytes:
     """The record with what is asked for: a JSON document, or a CSV row for each of its lines (one without lines has one)."""
     head = {"key": delivery.key, "version": str(delivery.version), "action": delivery.action}

@@ -10,7 +10,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 from resources.connector import Connector, Delivery, Message, Outcome, Page, Result, TakenFile, Unreachable
-from resources.dropped import content_of, name_of
+from resources.dropped import content_of, name_of, names_in
 from resources.file_formats import BadFile, FileSpec, read_records
 from resources.folders import Folder, Unreadable, open_folder
 
@@ -57,8 +57,9 @@ class Drop(Connector):
             yield Page((), known.text())
 
     def unclaimed(self) -> list[str]:
-        """Files that no stream's glob takes."""
+        """Files that no stream's glob takes, and that we have not dropped ourselves."""
         globs = [FileSpec.of(stream, told).glob for stream, told in self.streams.items()]
+        globs += [names_in(told["folder"], told["format"]) for told in self.drops.values()]
         with open_folder(self.url, self.password, self.known_host) as folder:
             names = folder.unclaimed(globs, UNCLAIMED)
         return [name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for name in names]

@@ -14,6 +14,7 @@ import duckdb_extensions
 
 from resources import settings
 from resources.store import engine_for, query
+from resources.words import teach
 
 ROWS_IN_A_GROUP = 20_000  # a reader holds a whole group of a column: of payloads, 122,880 rows are half a gigabyte
 EXTENSIONS = ("ducklake", "postgres_scanner")
@@ -99,13 +100,15 @@ _KEPT = _Kept()
 
 @contextmanager
 def reading(url: str, lake: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that sees the lake's tables without a prefix, of a database that this process keeps open for its next
-    reader. Raises LakeProblem."""
+    """A connection that speaks our words and sees the lake's tables without a prefix, of a database that this process keeps
+    open for its next reader. Raises LakeProblem."""
     which = (os.getpid(), url, lake, catalogue(url))
     if _KEPT.db is None or _KEPT.which != which:
         close()
         _KEPT.db = _KEPT.closing.enter_context(_attached(url, lake, "metadata_schema 'lake', read_only"))
         _KEPT.which = which
+        _KEPT.db.execute("set search_path = 'lake.main,memory.main'")
+        teach(_KEPT.db)  # views speak our words, too
     cursor = _KEPT.db.cursor()
     try:
         cursor.execute("set timezone = 'UTC'; set search_path = 'lake.main,memory.main'")

@@ -54,6 +54,14 @@ def test_an_order_is_dropped_over_sftp_whole_and_is_found_again(place: Place) ->
     assert rows[0]["line_title"] == '\'=HYPERLINK("x")', "nothing that a spreadsheet would calculate"
 
 
+def test_what_we_dropped_is_no_traffic_of_the_partners(place: Place) -> None:
+    drop = over(place)
+    drop.deliver([ORDER])
+    for stranger in ("SHOP-1_upsert.csv", "complaints.txt"):
+        (place.path / "orders" / stranger).write_text("?")
+    assert drop.unclaimed() == ["orders/SHOP-1_upsert.csv", "orders/complaints.txt"]
+
+
 def test_a_cancellation_is_a_file_of_its_own_without_lines(place: Place) -> None:
     cancelled = replace(ORDER, action="cancel", version=4, payload={"number": "#1001", "lines": []})
     over(place, format="json").deliver([cancelled])

@@ -2,14 +2,17 @@
 
 from typing import Any
 
+import dagster as dg
 import pytest
 import sqlalchemy as sa
 
 from pipelines.checks import Checks
 from pipelines.definitions import build
+from pipelines.lineage import Lineage, read_models
 from pipelines.map_schema import IntegrationMap
 from pipelines.models import run_dbt
 from pipelines.reconciliation import Reconciled, count_differences
+from resources import lake
 from resources.settings import ROOT
 from tests.fixtures_world import World, at, order
 from tests.wanting import select
@@ -83,6 +86,26 @@ def test_a_difference_is_late_then_wrong_with_its_age_and_over_when_it_is_mended
     found = prove(world)
     assert not any(proof == "captured_against_ordered" for proof, _ in found.counts)
     assert not any("captured against ordered" in sentence for sentence in alerts(world))
+
+    run = proved_in_dagster(world, "refunds")
+    rows = {
+        event.asset_key.path[-1]: event.materialization.metadata
+        for event in run.get_asset_materialization_events()
+        if event.asset_key
+    }
+    assert {"proofs_refunds", "over_refunded", "refunded_but_not_credited"} <= rows.keys()
+    assert rows["proofs_refunds"]["dagster/row_count"].value == 0
+    assert "dagster/row_count" not in rows["over_refunded"], "a view is not asked a second time"
+
+
+def proved_in_dagster(world: World, entity: str) -> dg.ExecuteInProcessResult:
+    """What a run of the entity's proofs tells, in a process that has read nothing of the lake before."""
+    lake.close()
+    told = build(world.the_map, {"store": world.store})
+    keys = [spec.key for spec in Lineage(world.the_map, read_models()).proved(entity)]
+    run = told.resolve_job_def(f"reconcile_{entity}").execute_in_process(asset_selection=keys)
+    assert run.success
+    return run
 
 
 def test_every_business_proof_has_its_check_its_schedule_and_a_story(the_map: IntegrationMap) -> None:

@@ -15,7 +15,7 @@ from resources.sandbox.environment import sandbox_environment
 
 FOLDERS = {  # by user
     "warehouse": ("counts", "despatch", "orders", "returns"),
-    "wholesale": ("orders",),
+    "wholesale": ("orders", "prices"),
     "parcelhub": ("tracking",),
     "supplier": ("orders",),
 }

@@ -48,7 +48,9 @@ class Customers:
             nothing = {"state": "not_subscribed", "opt_in_level": "single_opt_in", "consent_updated_at": None}
             found = {
                 **told,
-                "email_marketing_consent": {**consent, "consent_updated_at": at if accepts else None},
+                "email_marketing_consent": {**consent, "consent_updated_at": at if accepts else None}
+                if told.get("email")
+                else None,
                 "sms_marketing_consent": {**nothing, "consent_collected_from": "OTHER"} if told.get("phone") else None,
             }
             self.save(found, int(time.time()))
