@@ -259,7 +259,11 @@ def _keep_books(
     """Links and ledger of what was applied. The ledger comes last, for its turn is held until the commit."""
     if not applied:
         return
-    linkable = [row for row in applied if row["action"] == "upsert" and told[row["delivery_id"]].remote_id]
+    linkable = [  # a record of which the destination itself had told was not made by us
+        row
+        for row in applied
+        if row["action"] == "upsert" and told[row["delivery_id"]].remote_id not in (None, row["remote_id"])
+    ]
     links = {
         "entities": [row["entity"] for row in linkable],
         "systems": [row["system"] for row in linkable],

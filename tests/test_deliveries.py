@@ -80,6 +80,19 @@ def test_the_record_s_link_is_told_to_the_connector_from_the_second_version_on(
     assert seen == [None, "R-A"]
 
 
+def test_a_record_of_which_the_destination_told_before_is_not_of_our_making(
+    store: Store, destination: Destination
+) -> None:
+    """A link by the courier would say that the record began with us, and its owner's word would no longer let it begin."""
+    want(store, row("A", remote_id="R-A"), row("B"))
+    carry(store, destination)
+    assert select(store, "select key from links") == ["B"]
+    assert select(store, "select key from ledger where kind = 'linked'") == ["B"]
+    assert select(store, "select key, remote_id from ledger where kind = 'delivered' order by key") == [
+        ("A", "R-A"), ("B", "R-B"),
+    ]  # fmt: skip
+
+
 def test_paid_shipped_paid_is_three_deliveries_under_every(store: Store, destination: Destination) -> None:
     for status in ("paid", "shipped", "paid"):
         want(store, row("A", status, deliver="every"))

@@ -184,7 +184,7 @@ set status = cast(status_now as delivery_status),
     parked_by_run = case when status_now = 'parked' then :parked_by_run end
 from judged
 where outbox.delivery_id = judged.delivery_id
-returning outbox.delivery_id, flow, entity, system, key, version, action, payload, outbox.reason, cast(status as text) as status,
+returning outbox.delivery_id, flow, entity, system, key, version, action, payload, outbox.remote_id, outbox.reason, cast(status as text) as status,
           parked_because, judged.result, judged.reason as told, is_too_late and not parks as is_overdue,
           extract(epoch from applied_at - received_at)::double precision as lag_seconds
 
