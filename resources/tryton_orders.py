@@ -41,6 +41,7 @@ class Customer:
 
     code: str
     name: str
+    shop_number: str | None  # what the shop calls them
     email: str | None
     phone: str | None
     recipient: str | None
@@ -60,10 +61,15 @@ def place(*parts: str | None) -> tuple[str, ...]:
 
 
 def customer_of(order: Mapping[str, Any]) -> Customer:
-    """By email; else by the channel's own customer number; else by name and address; a guest without any by the order."""
-    said = {key: (str(order.get(key) or "")).strip() or None for key in ("email", "phone", "customer", "name")}
+    """By the shop's number; else by email; else by another channel's own; else by name and address; else by the order."""
+    said = {
+        key: (str(order.get(key) or "")).strip() or None
+        for key in ("email", "phone", "customer", "shop_number", "name")
+    }
     at = {key: (str(order.get(key) or "")).strip() or None for key in ("street", "city", "postcode", "country")}
-    if said["email"]:
+    if said["shop_number"]:
+        known_by = f"customer of the shop {said['shop_number']}"
+    elif said["email"]:
         known_by = f"email {said['email'].lower()}"
     elif said["customer"]:
         known_by = f"customer {said['customer']}"
@@ -75,6 +81,7 @@ def customer_of(order: Mapping[str, Any]) -> Customer:
     return Customer(
         code="WEB-" + hashlib.sha256(known_by.encode()).hexdigest()[:12].upper(),
         name=said["name"] or said["email"] or stranger,
+        shop_number=said["shop_number"],
         email=said["email"],
         phone=said["phone"],
         recipient=said["name"],

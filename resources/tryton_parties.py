@@ -61,9 +61,9 @@ def linked(delivery: Delivery) -> int | None:
     return int(name) if name.isdigit() else None
 
 
-def by_number(rpc: Rpc, numbers: Collection[str]) -> dict[str, int]:
-    """The parties that carry these of our numbers; of two with one number the older."""
-    codes = sorted({_code(OURS, number) for number in numbers})
+def by_number(rpc: Rpc, numbers: Collection[str], name: str = OURS) -> dict[str, int]:
+    """The parties that carry these numbers of that name; of two with one number the older."""
+    codes = sorted({code_of(name, number) for number in numbers})
     rows = rpc.call(
         "party.identifier.search_read", [("code", "in", codes)], 0, None, [("id", "DESC")], ["code", "party"]
     )
@@ -82,7 +82,7 @@ def write_numbers(rpc: Rpc, parties: Mapping[int, Mapping[str, Any]]) -> None:
         for name in NUMBERS:
             if not told.get(name):
                 continue
-            code, row = _code(name, told[name]), held.get((party, name))
+            code, row = code_of(name, told[name]), held.get((party, name))
             if row is None:
                 new.append({"party": party, "code": code})
             elif row["code"] != code:
@@ -98,5 +98,6 @@ def numbers_on(identifiers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return {name: number for name, _, number in codes if name in NUMBERS and number}
 
 
-def _code(name: str, number: Any) -> str:
+def code_of(name: str, number: Any) -> str:
+    """A number as an identifier of a party tells it."""
     return f"{name}:{number}"

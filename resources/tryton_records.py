@@ -9,8 +9,10 @@ from typing import Any
 
 from resources.tryton_addresses import of_orders
 from resources.tryton_orders import Customer, Unsuitable, place
+from resources.tryton_parties import by_number, code_of
 from resources.tryton_rpc import Refused, Rpc
 
+SHOP_NUMBER = "shop_number"
 LIKE_A_PHONE = re.compile(r"\+[0-9 ()./-]{7,20}")  # Tryton with `phonenumbers` refuses others as numbers, not as notes
 
 
@@ -121,16 +123,20 @@ class Records:
         self._taxes = {row["rate"]: row["id"] for row in found}  # of two with one rate the older
 
     def parties(self, customers: Iterable[Customer]) -> dict[str, int]:
-        """The party of each customer by its code: found by email or code, else made, all in one call.
+        """The party of each customer by its code: found by the shop's number, email or code, else made, all in one call.
 
         The code is unique in Tryton, so two couriers can never make one customer twice; the slower one is refused.
         """
         wanted = {customer.code: customer for customer in customers}
         found: dict[str, int] = {}
+        numbers = {code: customer.shop_number for code, customer in wanted.items() if customer.shop_number}
+        if numbers:
+            by_shop_number = by_number(self.rpc, numbers.values(), SHOP_NUMBER)
+            found |= {code: by_shop_number[number] for code, number in numbers.items() if number in by_shop_number}
         emails = {
             spelt
-            for customer in wanted.values()
-            if customer.email
+            for code, customer in wanted.items()
+            if customer.email and code not in found
             for spelt in (customer.email, customer.email.lower())
         }
         if emails:
@@ -142,7 +148,7 @@ class Records:
             rows = self.rpc.call("party.contact_mechanism.search_read", domain, 0, None, [("id", "DESC")], fields)
             by_email = {row["value"].lower(): row["party"] for row in rows}  # of two parties the one known for longer
             for code, customer in wanted.items():
-                if customer.email and customer.email.lower() in by_email:
+                if code not in found and customer.email and customer.email.lower() in by_email:
                     found[code] = by_email[customer.email.lower()]
         if missing := sorted(wanted.keys() - found.keys()):
             any_party: list[Any] = [("code", "in", missing), ("active", "in", [True, False])]
@@ -170,11 +176,13 @@ class Records:
         if customer.phone:
             kind = "phone" if LIKE_A_PHONE.fullmatch(customer.phone) else "other"
             reached.append({"type": kind, "value": customer.phone})
+        carried = [{"code": code_of(SHOP_NUMBER, customer.shop_number)}] if customer.shop_number else []
         return {
             "name": customer.name,
             "code": customer.code,
             "addresses": [("create", [self._address(customer)])],
             "contact_mechanisms": [("create", reached)] if reached else [],
+            "identifiers": [("create", carried)] if carried else [],
         }
 
     def _address(self, customer: Customer) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from resources.connector import Message, Page
 from resources.text import dump_payload
 from resources.tryton_addresses import as_told, chosen, fields_told
+from resources.tryton_parties import numbers_on
 from resources.tryton_prices import PRICE_LINE, price_line
 from resources.tryton_records import Records
 from resources.tryton_returns import Told, credit_notes, orders_alone, posted, received, taken_in
@@ -312,7 +313,7 @@ def _parties(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
     fields = ["code", "name", "active", "write_date", "create_date"]
     fields += [f"contact_mechanisms.{name}" for name in mechanism]
     fields += [f"addresses.{name}" for name in (*fields_told(is_marked=True), *STAMPS)]
-    fields += ["tax_identifier.code"]
+    fields += ["tax_identifier.code", "identifiers.code"]
     if records.rpc.has_module("sale_price_list"):
         fields.append("sale_price_list.name")
     rows = records.rpc.call("party.party.read", list(ids), fields)
@@ -326,6 +327,7 @@ def _parties(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
             "phone": reached.get("phone"),
             "price_list": (row.get("sale_price_list.") or {}).get("name"),
             "tax_number": (row["tax_identifier."] or {}).get("code"),
+            "shop_number": numbers_on(row["identifiers."]).get("shop_number"),
             "addresses": as_told(chosen(row["addresses."]), records.rpc.user),
             "active": bool(row["active"]),
             "write_date": stamp_of(row),

@@ -101,7 +101,7 @@ class Destination:
         self.applied.append((key, record["version"], record["action"]))
         held = self.records.get(key) or {}  # several flows may tell of one record, each its own fields
         self.records[key] = held | record["payload"] if record["action"] == "upsert" else None
-        return {"id": f"R-{key}"}
+        return {"id": record["id"] or f"R-{key}"}  # a record that began here keeps the id that it has here
 
 
 def handler_of(destination: Destination) -> type[BaseHTTPRequestHandler]:
@@ -160,7 +160,13 @@ class HttpDestination(Connector):
 
     def send(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
         records = [
-            {"key": one.key, "version": one.version, "action": one.action, "payload": dict(one.payload)}
+            {
+                "key": one.key,
+                "id": one.remote_id,
+                "version": one.version,
+                "action": one.action,
+                "payload": dict(one.payload),
+            }
             for one in deliveries
         ]
         answer = self.ask("POST", "/", json=records)

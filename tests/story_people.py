@@ -90,7 +90,9 @@ class ErpTellsOfParty(Step):
 
     words = "erp tells of party"
     party: int
-    email_of_person: int
+    email_of_person: int | None = None
+    shop_number_of_person: int | None = None
+    phone: str | None = None
     at: float = 0
     price_list: str | None = None  # of the story's own
 
@@ -100,10 +102,11 @@ class ErpTellsOfParty(Step):
             "id": str(number),
             "code": f"P{number}",
             "name": "Moreau, Ada",
-            "email": email_of(story, self.email_of_person),
+            "email": self.email_of_person and email_of(story, self.email_of_person),
+            "shop_number": self.shop_number_of_person and str(story.id_of(self.shop_number_of_person)),
         }
         more = {
-            "phone": None,
+            "phone": self.phone,
             "write_date": at(self.at),
             "price_list": self.price_list and f"{self.price_list}-{story.number}",
         }
@@ -172,6 +175,7 @@ class ExpectPeople(Expectation):
     person: int
     count: int
     known_in: list[str] | None = None
+    began_in: str | None = None  # the system whose word it still is that the person exists
     erp_number_of_party: int | None = None
     told_to: list[str] | None = None  # the flows by which systems were told of the person
 
@@ -179,7 +183,9 @@ class ExpectPeople(Expectation):
         rows = story.world.rows(f"select * from customers where email = '{email_of(story, self.person)}'")
         assert len(rows) == self.count, rows
         if self.known_in is not None:
-            assert sorted({one["system"] for one in rows[0]["known_as"]}) == sorted(self.known_in)
+            assert sorted({one["system"] for one in rows[0]["known_as"]}) == sorted(self.known_in), rows
+        if self.began_in is not None:
+            assert rows[0]["origin_system"] == self.began_in, rows
         if self.erp_number_of_party is not None:
             assert rows[0]["erp_number"] == f"P{story.id_of(self.erp_number_of_party)}"
         if self.told_to is not None:

@@ -34,9 +34,24 @@ def buys(world: World, n: int, *, email: str | None = None, phone: str | None = 
     world.say("shopify", "orders", order(world.number(), minutes, customer=customer))
 
 
-def enters(world: World, n: int, *, email: str | None = None, phone: str | None = None, minutes: float = 0) -> None:
+def enters(
+    world: World,
+    n: int,
+    *,
+    email: str | None = None,
+    phone: str | None = None,
+    shop_number: str | None = None,
+    minutes: float = 0,
+) -> None:
     """Somebody enters a customer in the ERP."""
-    told = {"id": str(n), "code": f"P{n}", "name": f"Moreau, Ada {n}", "email": email, "phone": phone}
+    told = {
+        "id": str(n),
+        "code": f"P{n}",
+        "name": f"Moreau, Ada {n}",
+        "email": email,
+        "phone": phone,
+        "shop_number": shop_number,
+    }
     world.say("tryton", "parties", {**told, "active": True, "write_date": at(minutes)}, by="poll", remote_id=str(n))
 
 
@@ -227,6 +242,14 @@ def test_a_weaker_likeness_does_not_outweigh_a_stronger_difference(world: World)
     enters(world, n, email=f"eve{n}@example.com", phone=f"+33 3 44 55 {n:04}")
     settle(world)
     assert doubts(world, n) == {f"ERP-P{n}": (f"SHOP-C{n}", "phone", "their email differs")}
+
+
+def test_who_carries_another_number_of_the_shop_is_not_one_by_email(world: World):
+    n = world.number()
+    buys(world, n, email=f"ada{n}@example.com")
+    enters(world, n, email=f"ada{n}@example.com", shop_number=f"9{n}")
+    settle(world)
+    assert doubts(world, n) == {f"ERP-P{n}": (f"SHOP-C{n}", "email", "their number differs")}
 
 
 def test_a_likeness_that_ends_is_no_longer_asked_about(world: World):

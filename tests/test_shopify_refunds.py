@@ -73,6 +73,19 @@ def test_a_lost_answer_is_looked_up_and_never_written_twice(shopify_mock: Shopif
     assert len(transactions(mock, order_id)) == 1
 
 
+def test_the_refund_of_a_cancelled_order_tells_its_lines_by_post_and_when_asked(shopify_mock: ShopifyMock) -> None:
+    mock, order_id = shopify_mock, int(shopify_mock.place(("TEE-WHT-M", 2))["id"])
+    mock.post(f"/sandbox/orders/{order_id}/cancel")
+    (posted,) = mock.order(order_id)["refunds"][0]["refund_line_items"]
+    told = [
+        json.loads(message.payload) for page in mock.connector().snapshot("refunds_read") for message in page.messages
+    ]
+    (asked,) = next(one for one in told if one["orderId"].endswith(f"/{order_id}"))["refundLineItems"]
+    assert (posted["quantity"], posted["restock_type"]) == (2, "cancel")
+    assert asked["id"].endswith(f"/{posted['id']}")
+    assert (int(asked["quantity"]), asked["restockType"]) == (2, "CANCEL")
+
+
 def test_no_more_is_written_down_than_the_shop_was_paid(shopify_mock: ShopifyMock) -> None:
     mock, order_id = shopify_mock, int(shopify_mock.place(("TEE-WHT-M", 2))["id"])
     mock.refund(order_id, "20.00")

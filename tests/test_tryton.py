@@ -64,6 +64,21 @@ def apply(connector: Tryton, payload: dict[str, Any], action: str = "upsert") ->
     return outcome
 
 
+def test_a_customer_of_the_shop_is_one_party_under_the_shops_number_with_or_without_email(
+    tryton: RunningTryton,
+) -> None:
+    connector, n = tryton.connector, str(next(numbers))
+    _, cursor = poll(connector, "parties", None)
+    assert apply(connector, order(customer=n, shop_number=n, email=None)).result is Result.APPLIED
+    assert apply(connector, order(customer=n, shop_number=n)).result is Result.APPLIED, "an address of a later order"
+    (party,) = poll(connector, "parties", cursor)[0].values()
+    assert party["shop_number"] == n
+    assert apply(connector, order(customer=n, email=None)).result is Result.APPLIED, (
+        "another channel counts its own way"
+    )
+    assert len(poll(connector, "parties", cursor)[0]) == 2
+
+
 def sales_of(server: RunningTryton, number: str) -> list[dict[str, Any]]:
     fields = ["number", "state", "shipment_state", "total_amount", "lines.product.code", "lines.quantity", "write_date"]
     found: list[dict[str, Any]] = server.rpc.call(

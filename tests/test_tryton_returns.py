@@ -89,6 +89,15 @@ def test_a_credit_note_is_worth_what_went_back(
     assert notes_of(tryton, wish) == [("posted", Decimal(worth))]
 
 
+def test_a_credit_note_in_dollars_whose_parts_are_not_its_sum_in_euros_is_posted(tryton: RunningTryton) -> None:
+    connector = tryton.connector
+    wish = refund(
+        sold(connector, currency="USD"), "19.80", goods(MUG, "1", "16.50", "3.30"), currency="USD"
+    )  # at 1.16 dollars for one euro 14.22 and 2.84, but 17.07
+    assert give_back(connector, wish).result is Result.APPLIED
+    assert notes_of(tryton, wish) == [("posted", Decimal("-19.80"))]
+
+
 def test_an_exchange_credits_the_goods_and_not_the_difference(tryton: RunningTryton) -> None:
     connector = tryton.connector
     wish = refund(sold(connector), "10.08", goods(TEE, "1", "24.90", "4.98"), is_exchange="true")

@@ -25,7 +25,7 @@ from resources.sandbox.shopify_orders import (
     rest_time,
     rounded,
 )
-from resources.sandbox.shopify_returns import graphql_refund_line, graphql_return
+from resources.sandbox.shopify_returns import graphql_refund_line, graphql_return, refund_line
 
 TABLES = """
 create table if not exists orders (
@@ -306,9 +306,8 @@ class Shop:
             back = []
             for line in order["line_items"]:
                 self._move_line(line, available=line["current_quantity"], committed=-line["current_quantity"])
-                back.append(
-                    {"line_item_id": line["id"], "quantity": line["current_quantity"], "restock_type": "cancel"}
-                )
+                if line["current_quantity"]:
+                    back.append(refund_line(order, line, line["current_quantity"], "cancel"))
                 line["current_quantity"] = 0
             at = rest_time(datetime.now(UTC))
             order |= {"cancelled_at": at, "closed_at": at, "cancel_reason": reason}
@@ -651,9 +650,7 @@ def _answer(row: Mapping[str, Any]) -> dict[str, Any]:
     body = json.loads(row["body"])
     order = graphql_order(body)
     for answer, refund in zip(order["refunds"], body["refunds"], strict=True):
-        answer["refundLineItems"] = [
-            graphql_refund_line(part) for part in refund["refund_line_items"] if "line_item" in part
-        ]
+        answer["refundLineItems"] = [graphql_refund_line(part) for part in refund["refund_line_items"]]
         answer["orderAdjustments"] = []
     order["returns"] = [graphql_return(told) for told in json.loads(row["returns"])]
     order["fulfillmentOrders"] = [_graphql_part(order, part) for part in json.loads(row["parts"])]

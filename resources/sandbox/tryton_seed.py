@@ -71,6 +71,9 @@ def seed_company(password):
         fiscal_year = create_fiscalyear(company, today=span)
         set_fiscalyear_invoice_sequences(fiscal_year).click("create_period")
     create_payment_term().save()
+    books = Model.get("account.configuration")(1)  # what a cent of rounding between currencies is booked on
+    books.currency_exchange_credit_account = books.currency_exchange_debit_account = get_accounts(company)["revenue"]
+    books.save()
     User = Model.get("res.user")
     login = os.environ["TRYTON_USER"]
     user = next(iter(User.find([("login", "=", login)])), None) or User(name="Concord", login=login)

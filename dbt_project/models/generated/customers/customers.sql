@@ -36,6 +36,7 @@ settled as (
         {{ latest("erp_number", owner="system = 'tryton'") }} as erp_number,
         {{ latest("tax_number", owner="system = 'tryton'") }} as tax_number,
         {{ latest("shop_number", owner="system = 'shopify'") }} as shop_number,
+        {{ latest("carried_number", owner="system = 'tryton'") }} as carried_number,
         {{ latest("price_group", owner="system = 'tryton'") }} as price_group,
         {{ latest("shop_group", owner="system = 'shopify'") }} as shop_group,
         arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'shopify' or system = 'tryton' or system = 'tryton_crm')) as deleted_at,
@@ -48,6 +49,7 @@ settled as (
             {{ winner_of("erp_number", owner="system = 'tryton'", by="order_key") }},
             {{ winner_of("tax_number", owner="system = 'tryton'", by="order_key") }},
             {{ winner_of("shop_number", owner="system = 'shopify'", by="order_key") }},
+            {{ winner_of("carried_number", owner="system = 'tryton'", by="order_key") }},
             {{ winner_of("price_group", owner="system = 'tryton'", by="order_key") }},
             {{ winner_of("shop_group", owner="system = 'shopify'", by="order_key") }},
             arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system),
@@ -80,6 +82,7 @@ flags as (
             'erp_number ' || arg_max_null(broken.erp_number, order_key) filter (where said.erp_number and not is_rejected and system = 'tryton'),
             'tax_number ' || arg_max_null(broken.tax_number, order_key) filter (where said.tax_number and not is_rejected and system = 'tryton'),
             'shop_number ' || arg_max_null(broken.shop_number, order_key) filter (where said.shop_number and not is_rejected and system = 'shopify'),
+            'carried_number ' || arg_max_null(broken.carried_number, order_key) filter (where said.carried_number and not is_rejected and system = 'tryton'),
             'price_group ' || arg_max_null(broken.price_group, order_key) filter (where said.price_group and not is_rejected and system = 'tryton'),
             'shop_group ' || arg_max_null(broken.shop_group, order_key) filter (where said.shop_group and not is_rejected and system = 'shopify')
         ], lambda flag: flag is not null) as flags,
@@ -107,6 +110,8 @@ decisions as (
 ,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'shop_number') as shop_number_told
 ,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'carried_number') as carried_number_told
+,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'price_group') as price_group_told
 ,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'shop_group') as shop_group_told
@@ -129,6 +134,7 @@ select
     cast(coalesce(decisions.erp_number_told, settled.erp_number) as varchar) as erp_number,
     cast(coalesce(decisions.tax_number_told, settled.tax_number) as varchar) as tax_number,
     cast(coalesce(decisions.shop_number_told, settled.shop_number) as varchar) as shop_number,
+    cast(coalesce(decisions.carried_number_told, settled.carried_number) as varchar) as carried_number,
     cast(coalesce(decisions.price_group_told, settled.price_group) as varchar) as price_group,
     cast(coalesce(decisions.shop_group_told, settled.shop_group) as varchar) as shop_group,
     lines_inbox_id,

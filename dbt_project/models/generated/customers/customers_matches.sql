@@ -6,6 +6,7 @@
 with records as (
     select
         customer_number, first_inbox_id, last_received_at, known_as, list_distinct(list_transform(known_as, lambda one: one.system)) as systems,
+        coalesce(shop_number, carried_number) as number,
         email as email,
         e164(phone, country) as phone
     from {{ ref("customers") }}
@@ -28,10 +29,16 @@ alike as (
     select one.customer_number as one, other.customer_number as other, 1 as strength
     from records as one
     semi join touched using (customer_number)
-    join records as other on other.email = one.email and other.customer_number <> one.customer_number
+    join records as other on other.number = one.number and other.customer_number <> one.customer_number
     qualify count(*) over (partition by one.customer_number) < 20
     union all
     select one.customer_number as one, other.customer_number as other, 2 as strength
+    from records as one
+    semi join touched using (customer_number)
+    join records as other on other.email = one.email and other.customer_number <> one.customer_number
+    qualify count(*) over (partition by one.customer_number) < 20
+    union all
+    select one.customer_number as one, other.customer_number as other, 3 as strength
     from records as one
     semi join touched using (customer_number)
     join records as other on other.phone = one.phone and other.customer_number <> one.customer_number
@@ -78,14 +85,16 @@ select
     younger.customer_number as customer_number,
     elder.customer_number as other,
     strength,
-    ['email', 'phone'][strength] as agree_on,
+    ['number', 'email', 'phone'][strength] as agree_on,
     younger.known_as as known_as,
     younger.last_received_at as since,
     case
         when younger.customer_number in (select customer_number from said) then 'a person said what it is'
         when mine.is_ambiguous or theirs.is_ambiguous then 'there are others like them'
-        when strength = 2 and younger.email <> elder.email then 'their email differs'
-        when strength = 2 then 'that alone is not sure'
+        when strength = 2 and younger.number <> elder.number then 'their number differs'
+        when strength = 3 and younger.number <> elder.number then 'their number differs'
+        when strength = 3 and younger.email <> elder.email then 'their email differs'
+        when strength = 3 then 'that alone is not sure'
     end as doubt
 from between_systems
 join counted as mine on mine.customer_number = younger.customer_number

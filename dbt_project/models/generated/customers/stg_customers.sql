@@ -24,6 +24,7 @@ shopify_orders as (
         cast(null as varchar) as erp_number_told,
         cast(null as varchar) as tax_number_told,
         told((heard[1] ->> '$')) as shop_number_told,
+        cast(null as varchar) as carried_number_told,
         cast(null as varchar) as price_group_told,
         cast(null as varchar) as shop_group_told,
         struct_pack(
@@ -34,6 +35,7 @@ shopify_orders as (
             erp_number := false,
             tax_number := false,
             shop_number := heard[1] is not null or heard[5] = 'null',
+            carried_number := false,
             price_group := false,
             shop_group := false
         ) as said
@@ -63,6 +65,7 @@ shopify_orders_read as (
         cast(null as varchar) as erp_number_told,
         cast(null as varchar) as tax_number_told,
         told((heard[1] ->> '$')) as shop_number_told,
+        cast(null as varchar) as carried_number_told,
         cast(null as varchar) as price_group_told,
         cast(null as varchar) as shop_group_told,
         struct_pack(
@@ -73,6 +76,7 @@ shopify_orders_read as (
             erp_number := false,
             tax_number := false,
             shop_number := heard[1] is not null or heard[5] = 'null',
+            carried_number := false,
             price_group := false,
             shop_group := false
         ) as said
@@ -102,6 +106,7 @@ shopify_customers as (
         cast(null as varchar) as erp_number_told,
         cast(null as varchar) as tax_number_told,
         told((heard[1] ->> '$')) as shop_number_told,
+        cast(null as varchar) as carried_number_told,
         cast(null as varchar) as price_group_told,
         cast(null as varchar) as shop_group_told,
         struct_pack(
@@ -112,6 +117,7 @@ shopify_customers as (
             erp_number := false,
             tax_number := false,
             shop_number := heard[1] is not null,
+            carried_number := false,
             price_group := false,
             shop_group := false
         ) as said
@@ -140,6 +146,7 @@ shopify_customers_read as (
         cast(null as varchar) as erp_number_told,
         cast(null as varchar) as tax_number_told,
         told((heard[1] ->> '$')) as shop_number_told,
+        cast(null as varchar) as carried_number_told,
         cast(null as varchar) as price_group_told,
         told(named_by(cast(heard[11] as varchar[]), 'list:')) as shop_group_told,
         struct_pack(
@@ -150,6 +157,7 @@ shopify_customers_read as (
             erp_number := false,
             tax_number := false,
             shop_number := heard[1] is not null,
+            carried_number := false,
             price_group := false,
             shop_group := heard[11] is not null
         ) as said
@@ -176,9 +184,10 @@ tryton_parties as (
         told((heard[6] ->> '$')) as phone_told,
         told((heard[7] ->> '$')) as country_told,
         told((heard[2] ->> '$')) as erp_number_told,
-        told((heard[9] ->> '$')) as tax_number_told,
+        told((heard[10] ->> '$')) as tax_number_told,
         cast(null as varchar) as shop_number_told,
-        told((heard[8] ->> '$')) as price_group_told,
+        told((heard[8] ->> '$')) as carried_number_told,
+        told((heard[9] ->> '$')) as price_group_told,
         cast(null as varchar) as shop_group_told,
         struct_pack(
             name := heard[4] is not null,
@@ -186,14 +195,15 @@ tryton_parties as (
             phone := heard[6] is not null,
             country := heard[7] is not null,
             erp_number := heard[2] is not null,
-            tax_number := heard[9] is not null,
+            tax_number := heard[10] is not null,
             shop_number := false,
-            price_group := heard[8] is not null,
+            carried_number := heard[8] is not null,
+            price_group := heard[9] is not null,
             shop_group := false
         ) as said
     from (
         select
-            *, json_extract(payload, ['$.id', '$.code', '$.write_date', '$.name', '$.email', '$.phone', '$.addresses[0].country', '$.price_list', '$.tax_number']) as heard,
+            *, json_extract(payload, ['$.id', '$.code', '$.write_date', '$.name', '$.email', '$.phone', '$.addresses[0].country', '$.shop_number', '$.price_list', '$.tax_number']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_customers") }}
         where system = 'tryton' and stream = 'parties' and {{ in_turn_of_batch("inbox_id") }}
@@ -216,6 +226,7 @@ tryton_crm_contacts as (
         cast(null as varchar) as erp_number_told,
         cast(null as varchar) as tax_number_told,
         cast(null as varchar) as shop_number_told,
+        cast(null as varchar) as carried_number_told,
         cast(null as varchar) as price_group_told,
         cast(null as varchar) as shop_group_told,
         struct_pack(
@@ -226,6 +237,7 @@ tryton_crm_contacts as (
             erp_number := false,
             tax_number := false,
             shop_number := false,
+            carried_number := false,
             price_group := false,
             shop_group := false
         ) as said
@@ -258,6 +270,7 @@ cast_to_type as (
         erp_number_told as erp_number,
         tax_number_told as tax_number,
         shop_number_told as shop_number,
+        carried_number_told as carried_number,
         price_group_told as price_group,
         shop_group_told as shop_group
     from messages
@@ -277,6 +290,7 @@ judged as (
             erp_number := cast(null as varchar),
             tax_number := cast(null as varchar),
             shop_number := cast(null as varchar),
+            carried_number := cast(null as varchar),
             price_group := cast(null as varchar),
             shop_group := cast(null as varchar)
         ) as broken,
@@ -352,6 +366,7 @@ select
     erp_number,
     tax_number,
     shop_number,
+    carried_number,
     price_group,
     shop_group,
     said, broken, warnings,
@@ -364,6 +379,7 @@ select
         'erp_number ' || broken.erp_number,
         'tax_number ' || broken.tax_number,
         'shop_number ' || broken.shop_number,
+        'carried_number ' || broken.carried_number,
         'price_group ' || broken.price_group,
         'shop_group ' || broken.shop_group
     ], lambda reason: reason is not null) as reasons

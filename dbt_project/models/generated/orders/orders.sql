@@ -47,6 +47,7 @@ settled as (
         {{ latest("email", owner="system = origin_system") }} as email,
         {{ latest("phone", owner="system = origin_system") }} as phone,
         {{ latest("customer", owner="system = origin_system") }} as customer,
+        {{ latest("shop_number", owner="system = origin_system") }} as shop_number,
         {{ latest("name", owner="system = origin_system") }} as name,
         {{ latest("street", owner="system = origin_system") }} as street,
         {{ latest("city", owner="system = origin_system") }} as city,
@@ -81,6 +82,7 @@ settled as (
             {{ winner_of("email", owner="system = origin_system", by="order_key") }},
             {{ winner_of("phone", owner="system = origin_system", by="order_key") }},
             {{ winner_of("customer", owner="system = origin_system", by="order_key") }},
+            {{ winner_of("shop_number", owner="system = origin_system", by="order_key") }},
             {{ winner_of("name", owner="system = origin_system", by="order_key") }},
             {{ winner_of("street", owner="system = origin_system", by="order_key") }},
             {{ winner_of("city", owner="system = origin_system", by="order_key") }},
@@ -135,6 +137,7 @@ flags as (
             'email ' || arg_max_null(broken.email, order_key) filter (where said.email and not is_rejected and system = origin_system),
             'phone ' || arg_max_null(broken.phone, order_key) filter (where said.phone and not is_rejected and system = origin_system),
             'customer ' || arg_max_null(broken.customer, order_key) filter (where said.customer and not is_rejected and system = origin_system),
+            'shop_number ' || arg_max_null(broken.shop_number, order_key) filter (where said.shop_number and not is_rejected and system = origin_system),
             'name ' || arg_max_null(broken.name, order_key) filter (where said.name and not is_rejected and system = origin_system),
             'street ' || arg_max_null(broken.street, order_key) filter (where said.street and not is_rejected and system = origin_system),
             'city ' || arg_max_null(broken.city, order_key) filter (where said.city and not is_rejected and system = origin_system),
@@ -194,6 +197,8 @@ decisions as (
 ,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'customer') as customer_told
 ,
+        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'shop_number') as shop_number_told
+,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'name') as name_told
 ,
         arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'street') as street_told
@@ -249,6 +254,7 @@ select
     cast(coalesce(lower(decisions.email_told), settled.email) as varchar) as email,
     cast(coalesce(decisions.phone_told, settled.phone) as varchar) as phone,
     cast(coalesce(decisions.customer_told, settled.customer) as varchar) as customer,
+    cast(coalesce(decisions.shop_number_told, settled.shop_number) as varchar) as shop_number,
     cast(coalesce(decisions.name_told, settled.name) as varchar) as name,
     cast(coalesce(decisions.street_told, settled.street) as varchar) as street,
     cast(coalesce(decisions.city_told, settled.city) as varchar) as city,

@@ -90,6 +90,7 @@ orders_to_erp as (
             email := records.email,
             phone := records.phone,
             customer := records.customer,
+            shop_number := records.shop_number,
             name := records.name,
             street := records.street,
             city := records.city,
@@ -104,7 +105,7 @@ orders_to_erp as (
         coalesce(
             'the newest message could not be taken: ' || records.rejected_since,
             if(is_on_hold, 'held_by_the_shop: the shop holds it; it goes on when the shop lets it go', null),
-            list_filter(records.flags, lambda flag: split_part(flag, ' ', 1) in ('number', 'status', 'currency', 'placed_at', 'total', 'tax_total', 'discount_total', 'shipping_total', 'prices_include_tax', 'email', 'phone', 'customer', 'name', 'street', 'city', 'postcode', 'country', 'channel', 'marketplace_number', 'note', 'attributes'))[1],
+            list_filter(records.flags, lambda flag: split_part(flag, ' ', 1) in ('number', 'status', 'currency', 'placed_at', 'total', 'tax_total', 'discount_total', 'shipping_total', 'prices_include_tax', 'email', 'phone', 'customer', 'shop_number', 'name', 'street', 'city', 'postcode', 'country', 'channel', 'marketplace_number', 'note', 'attributes'))[1],
             order_lines.waits_for,
             conflicts.held_because,
             null
