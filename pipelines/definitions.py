@@ -7,7 +7,8 @@ from typing import Any
 import dagster as dg
 
 from pipelines.arrivals import has_changed
-from pipelines.checks import Checks, read_dbt_tests
+from pipelines.checks import Checks
+from pipelines.checks.dbt_tests import read_dbt_tests
 from pipelines.codegen import fingerprint
 from pipelines.connectors import connector_class, files_of
 from pipelines.decisions import decision_jobs

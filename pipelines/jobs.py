@@ -9,7 +9,6 @@ import dagster as dg
 from pipelines import measures, models
 from pipelines.asset_keys import snapshot_key, stream_key
 from pipelines.checks import Checks
-from pipelines.drift_checks import DriftChecks
 from pipelines.launcher import AS_PROMPT_AS
 from pipelines.lineage import Lineage
 from pipelines.map_schema import Entity, System
@@ -51,7 +50,7 @@ class Jobs:
         return _job(
             "drift",
             [],
-            [spec.key for spec in DriftChecks(self.lineage.the_map).specs()],
+            [spec.key for spec in self.checks.drift.specs()],
             description="Looks for fields that are new, gone or retyped, and for traffic that the map does not know.",
             tags={STEWARD: KEEPER, PRIORITY: "-10", **SLOW},
         )
@@ -87,10 +86,10 @@ class Jobs:
         name = entity.entity
         flows = self.lineage.deliveries_of(entity)
         keys = [spec.key for spec in self.lineage.settled(name)] + flows
-        checks = [spec.key for spec in self.checks.of_settling(name)] + [
+        checks = [spec.key for spec in self.checks.settling.specs(name)] + [
             spec.key
             for system in self.lineage.destinations
-            for spec in self.checks.of_delivering(system.system)
+            for spec in self.checks.delivering.specs(system.system)
             if spec.asset_key in flows
         ]
         return _job(
@@ -116,7 +115,7 @@ class Jobs:
         return _job(
             f"deliver_{name}",
             [spec.key for spec in self.lineage.delivered(name)],
-            [spec.key for spec in self.checks.of_delivering(name)],
+            [spec.key for spec in self.checks.delivering.specs(name)],
             description=f"Carries what is due to {name}: retries, and what a person released.",
             tags={STEWARD: system.steward, PRIORITY: "10"},
         )
@@ -137,7 +136,7 @@ class Jobs:
             f"reconcile_{name}",
             [snapshot_key(*look) for look in looks(self.lineage.the_map, name)]
             + [spec.key for spec in self.lineage.proved(name)],
-            [spec.key for spec in self.checks.of_reconciling(name)],
+            [spec.key for spec in self.checks.reconciling.specs(name)],
             description=f"Looks at what the systems hold of {name}, and proves that they agree.",
             tags={
                 ENTITY: name,
@@ -154,7 +153,7 @@ class Jobs:
         return _job(
             f"check_{name}",
             [],
-            [spec.key for spec in [*self.checks.of_schedule(name), *measures.specs(entity)]],
+            [spec.key for spec in [*self.checks.scheduled.specs(name), *measures.specs(entity)]],
             description=f"Listens for silent senders of {name}, and runs dbt's tests of its models.",
             tags={ENTITY: name, STEWARD: self.lineage.steward(name), PRIORITY: "-10", **SLOW},
         )

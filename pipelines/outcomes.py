@@ -7,7 +7,7 @@ import dagster as dg
 import duckdb
 
 from pipelines import deliveries, models
-from pipelines.checks import numbers
+from pipelines.checks.result import numbers
 from pipelines.map_schema import System
 
 

@@ -15,10 +15,11 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 
 from pipelines import arrivals, deliveries, measures, models, reconciliation
 from pipelines.asset_keys import flow_key, stream_key
-from pipelines.checks import Batch, Checks, numbers
+from pipelines.checks import Checks
+from pipelines.checks.result import numbers
+from pipelines.checks.settling import Batch
 from pipelines.connectors import MissingSetting
 from pipelines.drift import look
-from pipelines.drift_checks import DriftChecks
 from pipelines.lineage import Lineage
 from pipelines.map_schema import Entity, Stream, System
 from pipelines.outcomes import count_heard, count_rows, figures_of, health_figures, tell_delivery
@@ -97,7 +98,7 @@ class Steps:
         @dg.multi_asset(
             name=f"settle_{name}",
             specs=specs,
-            check_specs=self.checks.of_settling(name),
+            check_specs=self.checks.settling.specs(name),
             can_subset=False,
             required_resource_keys={"store"},
             description=f"Settles what was said about {name} since the last batch, and enqueues what follows.",
@@ -127,7 +128,7 @@ class Steps:
                     plotted = measures.plotted(entity, db)
                     heard = count_heard(db, name, batch, posted)
                     judged = list(
-                        self.checks.judge_settling(name, steward=told.steward(name), store=store, batch=bounds, db=db)
+                        self.checks.settling.judged(name, steward=told.steward(name), store=store, batch=bounds, db=db)
                     )
             for (system, stream), count in heard.items():
                 context.log_event(
@@ -164,7 +165,7 @@ class Steps:
         @dg.multi_asset(
             name=f"carry_to_{name}",
             specs=told.delivered(name),
-            check_specs=self.checks.of_delivering(name),
+            check_specs=self.checks.delivering.specs(name),
             can_subset=True,
             required_resource_keys={"store", name},
             description=f"Carries what is due to {name} until nothing is; what cannot be applied is parked.",
@@ -193,7 +194,7 @@ class Steps:
                     asset_key=flow_key(name, flow),
                     metadata=health_figures(found, promise) | {"this run": report.sentence()},
                 )
-                for result in self.checks.judge_delivering(name, flow, found):
+                for result in self.checks.delivering.judged(name, flow, found):
                     if (
                         dg.AssetCheckKey(flow_key(name, flow), str(result.check_name))
                         in context.selected_asset_check_keys
@@ -244,7 +245,7 @@ class Steps:
         @dg.multi_asset(
             name=f"prove_{name}",
             specs=specs,
-            check_specs=self.checks.of_reconciling(name),
+            check_specs=self.checks.reconciling.specs(name),
             can_subset=False,
             required_resource_keys={"store"},
             description=f"Settles what the snapshots told of {name}, then compares the systems field by field.",
@@ -271,7 +272,7 @@ class Steps:
                 yield dg.MaterializeResult(
                     asset_key=spec.key, metadata={**count, **numbers({"seconds": seconds.get(model)}), **kinds}
                 )
-            yield from self.checks.judge_reconciling(
+            yield from self.checks.reconciling.judged(
                 name, counts=found.counts, records=found.records, sentences=found.over_alarm
             )
             well(context)
@@ -280,11 +281,11 @@ class Steps:
 
     def checking(self, entity: Entity) -> dg.AssetChecksDefinition:
         """Checks that no arrival would bring about: silent senders, and dbt's tests."""
-        name, told = entity.entity, self.lineage
+        name, told, checks = entity.entity, self.lineage, self.checks.scheduled
 
         @dg.multi_asset_check(
             name=f"examine_{name}",
-            specs=[*self.checks.of_schedule(name), *measures.specs(entity)],
+            specs=[*checks.specs(name), *measures.specs(entity)],
             can_subset=False,
             required_resource_keys={"store"},
             description=f"Listens for silent senders of {name}, and runs dbt's tests of its models.",
@@ -292,15 +293,15 @@ class Steps:
         def checking(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
             store: Store = context.resources.store
             with in_one_sentence(context, told.steward(name)):
-                yield from self.checks.judge_senders(name, store)
+                yield from checks.senders(name, store)
                 lake.prepare(store.url, settings.lake())
-                tests = self.checks.tests_of(name)
+                tests = checks.tests_of(name)
                 tested = models.run_dbt(["test", "--select", *(test.node for test in tests)])
                 outcomes = {node.name: (node.status, node.message) for node in tested}
-                yield from self.checks.judge_tests(name, outcomes)
+                yield from checks.tests(name, outcomes)
                 with lake.reading(store.url, settings.lake()) as db:
-                    yield from self.checks.judge_flags(name, db)
-                    yield from self.checks.judge_conflicts(name, db)
+                    yield from checks.flags(name, db)
+                    yield from checks.conflicts(name, db)
                     yield from measures.judged(entity, db)
             well(context)
 
@@ -308,7 +309,7 @@ class Steps:
 
     def watching(self) -> dg.AssetChecksDefinition:
         """Hold what arrived since the last look against what the map reads and knows."""
-        the_map, checks = self.lineage.the_map, DriftChecks(self.lineage.the_map)
+        the_map, checks = self.lineage.the_map, self.checks.drift
         droppers = [
             system.system
             for system in the_map.systems.values()
@@ -329,7 +330,7 @@ class Steps:
                 context.log.info(
                     f"{looked.messages} messages: {len(looked.broken)} broken promises, {len(looked.findings)} open findings"
                 )
-            yield from checks.results(looked)
+            yield from checks.judged(looked)
             well(context)
 
         return watching

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 
-from pipelines.checks import Checks
+from pipelines.checks.scheduled import ScheduledChecks
 from pipelines.commands import main
 from pipelines.definitions import build
 from resources import lake
@@ -63,7 +63,7 @@ def test_a_conflict_waits_for_its_steward_until_a_person_decides_and_comes_back_
     assert "shopify says that status of SHOP-1 is paid, and it is refunded here" in told
     assert "`concord decide orders SHOP-1 status ... --why ...`" in told
     with lake.reading(world.store.url, str(world.folder)) as db:
-        [check] = Checks(world.the_map, []).judge_conflicts("orders", db)
+        [check] = ScheduledChecks(world.the_map, []).conflicts("orders", db)
     assert not check.passed
     assert "team:ecommerce answers" in str(check.description)
     [alert] = [row for row in world.store.rows("open_alerts") if row["kind"] == "conflict"]

@@ -13,7 +13,7 @@ from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.execution.api import execute_run
 
-from pipelines.checks import Batch, Checks
+from pipelines.checks.settling import Batch, SettlingChecks
 from pipelines.connectors import connector_class, connector_for
 from pipelines.definitions import Unset, build, connector_of
 from pipelines.drift import LEARNING
@@ -488,7 +488,7 @@ def test_a_message_without_a_verdict_is_a_failed_check_that_names_it(defs: dg.De
     newest = world.store.one("newest_ids")
     assert newest is not None
     batch = Batch(newest["inbox_id"] - 1, newest["inbox_id"])
-    judge = Checks(world.the_map, []).judge_settling
+    judge = SettlingChecks(world.the_map).judged
     with lake.reading(world.store.url, str(world.folder)) as db:
         checks = list(judge("orders", steward="team:ecommerce", store=world.store, batch=batch, db=db))
     books = next(check for check in checks if check.check_name == "books_balance")

@@ -44,8 +44,10 @@ ABOVE = [
     ["pipelines.programs"],
     ["pipelines.commands"],
 ]
-LINT = "pipelines.map_lint"  # one neighbour in several files
-LINT_FILES = ("pipelines.map_lint", "pipelines.rules")
+NEIGHBOURS = {  # those that are several files
+    "pipelines.map_lint": ("pipelines.map_lint", "pipelines.rules"),
+    "pipelines.checks": ("pipelines.checks",),
+}
 LAZY = {
     "pipelines.commands": "a verb's file is loaded when the verb is called",
     "pipelines.connectors": "the map names a connector by its dotted path",
@@ -78,8 +80,8 @@ def is_in(module: str, package: str) -> bool:
 
 
 def unit(module: str) -> str:
-    """Files of one unit may import each other: the lint's, and otherwise only a file itself."""
-    return LINT if any(is_in(module, one) for one in LINT_FILES) else module
+    """Files of one unit may import each other: the lint's, the checks', and otherwise only a file itself."""
+    return next((name for name, files in NEIGHBOURS.items() if any(is_in(module, one) for one in files)), module)
 
 
 def row(module: str) -> int:

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from pipelines.checks import Checks
+from pipelines.checks.reconciling import ReconcilingChecks
 from pipelines.definitions import build
 from pipelines.lineage import Lineage, read_models
 from pipelines.map_schema import IntegrationMap
@@ -73,7 +73,7 @@ def test_a_difference_is_late_then_wrong_with_its_age_and_over_when_it_is_mended
         "captured against ordered: 1 captured twice; team:finance answers; the rows with what to do stand in proofs_payments"
     ]
     assert set(sentences) <= set(alerts(world))
-    judged = Checks(world.the_map, []).judge_reconciling(
+    judged = ReconcilingChecks(world.the_map).judged(
         "payments", counts=found.counts, records=found.records, sentences=found.over_alarm
     )
     assert {told.check_name: told.passed for told in judged} == {

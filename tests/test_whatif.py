@@ -8,7 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from pipelines.checks import read_dbt_tests
+from pipelines.checks.dbt_tests import read_dbt_tests
 from pipelines.commands import main
 from pipelines.definitions import build
 from pipelines.map_lint import lint

@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipelines import codegen
-from pipelines.checks import Checks, read_dbt_tests
-from pipelines.drift_checks import DriftChecks
+from pipelines.checks import Checks
+from pipelines.checks.dbt_tests import read_dbt_tests
 from pipelines.library import LIBRARY, load_library, with_systems
 from pipelines.map_lint import lint
 from pipelines.map_places import perhaps, root_of
@@ -90,20 +90,20 @@ def _checks(told: IntegrationMap, found: Replacement) -> dict[str, list[str]]:
     """The asset checks that judge what it tells, takes and holds."""
     checks, proofs = Checks(told, read_dbt_tests()), {proof.proof for proof in found.proofs}
     roots = _roots(told, found)
-    theirs = {test.name for root in roots for test in checks.tests_of(root)}
+    theirs = {test.name for root in roots for test in checks.scheduled.tests_of(root)}
     specs = [
-        *(spec for root in roots for spec in checks.of_settling(root)),
-        *checks.of_delivering(found.system),
-        *(spec for root in roots for spec in checks.of_reconciling(root) if spec.name in proofs),
+        *(spec for root in roots for spec in checks.settling.specs(root)),
+        *checks.delivering.specs(found.system),
+        *(spec for root in roots for spec in checks.reconciling.specs(root) if spec.name in proofs),
         *(
             spec
             for root in roots
-            for spec in checks.of_schedule(root)
+            for spec in checks.scheduled.specs(root)
             if spec.name not in theirs and spec.asset_key.path[0] == found.system
         ),
         *(
             spec
-            for spec in DriftChecks(told).specs()
+            for spec in checks.drift.specs()
             if spec.asset_key.path[0] == found.system or spec.name == f"{found.system}_is_known"
         ),
     ]
@@ -117,7 +117,7 @@ def _dbt_tests(told: IntegrationMap, found: Replacement) -> dict[str, list[str]]
     checks = Checks(told, read_dbt_tests())
     listed: dict[str, list[str]] = {}
     for root in _roots(told, found):
-        for test in checks.tests_of(root):
+        for test in checks.scheduled.tests_of(root):
             listed.setdefault(test.model, []).append(f"{test.column} {test.kind}")
     return listed
 

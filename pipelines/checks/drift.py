@@ -55,7 +55,7 @@ class DriftChecks:
             ),
         ]
 
-    def results(self, looked: Looked) -> Iterator[dg.AssetCheckResult]:
+    def judged(self, looked: Looked) -> Iterator[dg.AssetCheckResult]:
         """The results of `specs`."""
         for system, stream in self._streams:
             key = stream_key(system, stream)
