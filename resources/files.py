@@ -11,7 +11,8 @@ from typing import IO, Any
 
 from resources.connector import Connector, Delivery, Message, Outcome, Page, Result, TakenFile, Unreachable
 from resources.dropped import content_of, name_of, names_in
-from resources.file_formats import BadFile, FileSpec, read_records
+from resources.file_formats import read_records
+from resources.file_spec import BadFile, FileSpec
 from resources.folders import Folder, Unreadable, open_folder
 
 PAGE = 5_000  # messages

@@ -21,7 +21,9 @@ from hypothesis import strategies as st
 
 from resources import folders
 from resources.connector import Message, Page, Unreachable
-from resources.file_formats import FileSpec, plain_number, read_records
+from resources.file_csv import plain_number
+from resources.file_formats import read_records
+from resources.file_spec import FileSpec
 from resources.files import Drop
 from resources.inbox import cursor_of
 from resources.sandbox.dropping import drop
