@@ -1,8 +1,6 @@
 """The Admin API of the sandbox shop: resolvers, pages, filters, compare-and-set, and what a request costs."""
 
-import base64
 import json
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -22,6 +20,7 @@ from graphql import (
 from resources.sandbox.shopify_book import AddressBook
 from resources.sandbox.shopify_ids import gid, number_of
 from resources.sandbox.shopify_orders import LOCATION_ID, LOCATION_NAME, graphql_customer
+from resources.sandbox.shopify_pages import connection, mapped, matches, orders_where, place, size
 from resources.sandbox.shopify_prices import PriceBook
 from resources.sandbox.shopify_refunds import refund_by_app
 from resources.sandbox.shopify_schema import Schema, query_cost
@@ -35,7 +34,6 @@ REASONS = (  # why a quantity may be set
     *("movement_updated", "other", "promotion", "quality_control", "received", "reservation_created"),
     *("reservation_deleted", "reservation_updated", "restock", "safety_stock", "shrinkage"),
 )
-TERM = re.compile(r"""(\w+):(>=|<=|>|<)?("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\S+)""")
 
 
 def zulu(seconds: float) -> str:
@@ -136,13 +134,13 @@ class AdminApi:
 
     def _page(self, rows: Sequence[Any], page: Mapping[str, Any], key: Callable[[Any], int]) -> dict[str, Any]:
         """One page of rows that stand in the order of their keys."""
-        first = _size(page)
+        first = size(page)
         if page.get("reverse"):
             rows = list(reversed(rows))
         if page.get("after"):
-            last = _place(page["after"])[1]
+            last = place(page["after"])[1]
             rows = [row for row in rows if (key(row) < last if page.get("reverse") else key(row) > last)]
-        return _connection([((0, key(row)), row) for row in rows[: first + 1]], first)
+        return connection([((0, key(row)), row) for row in rows[: first + 1]], first)
 
     def _whole(self, rows: Sequence[Any]) -> Callable[..., dict[str, Any]]:
         """A connection inside an object: its rows by position."""
@@ -217,37 +215,35 @@ class AdminApi:
         }
         if sortKey not in columns:
             raise GraphQLError(f"the sandbox shop does not sort orders by {sortKey}")
-        where, values = _orders_where(query)
-        first = _size(page)
+        where, values = orders_where(query)
+        first = size(page)
         rows = self.shop.answers(
             sort=columns[sortKey],
-            after=_place(page["after"]) if page.get("after") else None,
+            after=place(page["after"]) if page.get("after") else None,
             limit=first + 1,
             where=where,
             values=values,
             reverse=page.get("reverse", False),
         )
-        return _connection([(place, self._with_pages(order)) for place, order in rows], first)
+        return connection([(place, self._with_pages(order)) for place, order in rows], first)
 
     def _variants(
         self, info: GraphQLResolveInfo, query: str | None = None, sortKey: str = "ID", **page: Any
     ) -> dict[str, Any]:
         if sortKey != "ID":
             raise GraphQLError(f"the sandbox shop does not sort variants by {sortKey}")
-        rows = [
-            row for row in self.shop.stock() if _matches(row, query, {"updated_at": "moved_at", "id": "variant_id"})
-        ]
-        return _mapped(self._page(rows, page, lambda row: row["variant_id"]), self._variant)
+        rows = [row for row in self.shop.stock() if matches(row, query, {"updated_at": "moved_at", "id": "variant_id"})]
+        return mapped(self._page(rows, page, lambda row: row["variant_id"]), self._variant)
 
     def _items(self, info: GraphQLResolveInfo, query: str | None = None, **page: Any) -> dict[str, Any]:
         names = {"updated_at": "updated_at", "id": "inventory_item_id"}
-        rows = [row for row in self.shop.stock() if _matches(row, query, names)]
-        return _mapped(self._page(rows, page, lambda row: row["inventory_item_id"]), self._inventory_item)
+        rows = [row for row in self.shop.stock() if matches(row, query, names)]
+        return mapped(self._page(rows, page, lambda row: row["inventory_item_id"]), self._inventory_item)
 
     def _levels(self, info: GraphQLResolveInfo, query: str | None = None, **page: Any) -> dict[str, Any]:
         names = {"updated_at": "moved_at", "id": "inventory_item_id", "inventory_item_id": "inventory_item_id"}
-        rows = [row for row in self.shop.stock() if _matches(row, query, names)]
-        return _mapped(self._page(rows, page, lambda row: row["inventory_item_id"]), self._level)
+        rows = [row for row in self.shop.stock() if matches(row, query, names)]
+        return mapped(self._page(rows, page, lambda row: row["inventory_item_id"]), self._level)
 
     def _item(self, info: GraphQLResolveInfo, id: str) -> dict[str, Any] | None:
         row = self.shop.level(number_of(id, "InventoryItem") or 0)
@@ -494,9 +490,9 @@ class AdminApi:
     ) -> dict[str, Any]:
         if sortKey != "ID":
             raise GraphQLError(f"the sandbox shop does not sort customers by {sortKey}")
-        rows = [row for row in self.shop.customers.rows() if _matches(row, query, {"updated_at": "updated_at"})]
+        rows = [row for row in self.shop.customers.rows() if matches(row, query, {"updated_at": "updated_at"})]
         found = self._page(rows, page, lambda row: row["customer_id"])
-        return _mapped(found, lambda row: self._person(json.loads(row["body"])))
+        return mapped(found, lambda row: self._person(json.loads(row["body"])))
 
     def _person(self, customer: dict[str, Any] | None) -> dict[str, Any] | None:
         return customer and {**graphql_customer(customer), **self.book.resolved(customer)}
@@ -545,119 +541,3 @@ def _refused(*problems: tuple[str, list[str] | None, str]) -> dict[str, Any]:
 def _listed(rows: Sequence[Any]) -> Callable[..., Sequence[Any]]:
     """A plain list that may be asked for its first ones."""
     return lambda info, first=None, **_: rows[:first]
-
-
-def _size(page: Mapping[str, Any]) -> int:
-    if page.get("last") or page.get("before"):
-        raise GraphQLError("the sandbox shop pages forwards only; ask with first and after")
-    first = page.get("first")
-    if not first:
-        raise GraphQLError("you must provide one of first or last", extensions={"code": "BAD_REQUEST"})
-    if first > 250:
-        raise GraphQLError(f"first cannot exceed 250, and is {first}", extensions={"code": "BAD_REQUEST"})
-    return int(first)
-
-
-def _connection(rows: Sequence[tuple[tuple[int, int], Any]], first: int) -> dict[str, Any]:
-    """The page's rows with their places; one row more than asked for tells that there is a next page."""
-    shown = rows[:first]
-    edges = [{"cursor": _cursor(place), "node": node} for place, node in shown]
-    return {
-        "nodes": [node for _, node in shown],
-        "edges": edges,
-        "pageInfo": {
-            "hasNextPage": len(rows) > first,
-            "hasPreviousPage": False,
-            "startCursor": edges[0]["cursor"] if edges else None,
-            "endCursor": edges[-1]["cursor"] if edges else None,
-        },
-    }
-
-
-def _mapped(page: dict[str, Any], shape: Callable[[Any], dict[str, Any] | None]) -> dict[str, Any]:
-    page["nodes"] = [shape(row) for row in page["nodes"]]
-    page["edges"] = [{**edge, "node": node} for edge, node in zip(page["edges"], page["nodes"], strict=True)]
-    return page
-
-
-def _cursor(place: tuple[int, int]) -> str:
-    return base64.b64encode(json.dumps({"last_value": place[0], "last_id": place[1]}).encode()).decode()
-
-
-def _place(cursor: str) -> tuple[int, int]:
-    try:
-        read = json.loads(base64.b64decode(cursor, validate=True))
-        return int(read["last_value"]), int(read["last_id"])
-    except (ValueError, KeyError, TypeError) as problem:
-        raise GraphQLError("Invalid cursor for current pagination sort.") from problem
-
-
-def _terms(query: str | None) -> list[list[tuple[str, str, str]]]:
-    """A search as alternatives of terms that must all hold: (name, comparator, value)."""
-    ways: list[list[tuple[str, str, str]]] = [[]]
-    rest = (query or "").strip()
-    while rest:
-        word = re.match(r"(AND|OR)\s+", rest)
-        if word:
-            if word[1] == "OR":
-                ways.append([])
-            rest = rest[word.end() :]
-            continue
-        found = TERM.match(rest)
-        if not found:
-            raise GraphQLError(f"the sandbox shop cannot read the search at: {rest[:40]}")
-        value = found[3]
-        if value[0] in "'\"":
-            value = re.sub(r"\\(.)", r"\1", value[1:-1])
-        ways[-1].append((found[1], found[2] or "=", value))
-        rest = rest[found.end() :].strip()
-    return ways
-
-
-def _seconds(text: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as problem:
-        raise GraphQLError(f"{text!r} is no time that a search understands") from problem
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-
-
-def _orders_where(query: str | None) -> tuple[str, list[Any]]:
-    """A search over orders as a condition of ours, its values apart."""
-    ways: list[str] = []
-    values: list[str | int] = []
-    for terms in _terms(query):
-        parts = ["true"]
-        for name, comparator, value in terms:
-            if name in ("updated_at", "created_at"):
-                values.append(_seconds(value))
-            elif name == "id":
-                name = "order_id"
-                values.append(int(value))
-            elif name == "name" and comparator == "=":
-                values.append(value if value.startswith("#") else f"#{value}")
-            else:
-                raise GraphQLError(f"the sandbox shop does not search orders by {name}")
-            parts.append(f"{name} {comparator} ?")
-        ways.append("(" + " and ".join(parts) + ")")
-    return "(" + " or ".join(ways) + ")", values
-
-
-def _matches(row: Mapping[str, Any], query: str | None, names: Mapping[str, str]) -> bool:
-    compare: dict[str, Callable[[Any, Any], bool]] = {
-        "=": lambda a, b: a == b,
-        ">=": lambda a, b: a >= b,
-        "<=": lambda a, b: a <= b,
-        ">": lambda a, b: a > b,
-        "<": lambda a, b: a < b,
-    }
-
-    def holds(name: str, comparator: str, value: str) -> bool:
-        if name == "sku" and comparator == "=":
-            return str(row["sku"]).lower() == value.lower()  # as the real search does; the caller compares case
-        if name not in names:
-            raise GraphQLError(f"the sandbox shop does not search these by {name}")
-        wanted = _seconds(value) if name == "updated_at" else int(value)
-        return compare[comparator](row[names[name]], wanted)
-
-    return any(all(holds(*term) for term in terms) for terms in _terms(query))
