@@ -46,8 +46,8 @@ class DeliveryReport:
 
     @property
     def is_clean(self) -> bool:
-        """Whether a run may end as a success: nothing parked, the destination reached, the connector honest."""
-        return not (self.parked or self.errors or self.unreachable)
+        """Whether a run may end as a success: nothing newly parked, the destination reached, the connector honest."""
+        return not (any(one.is_news for one in self.parked) or self.errors or self.unreachable)
 
     def sentence(self) -> str:
         """One line for a person."""

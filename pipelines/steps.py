@@ -200,10 +200,12 @@ class Steps:
                         in context.selected_asset_check_keys
                     ):
                         yield result
+            # what was carried by the way, or says again what its alert says, is not this run's to answer for
+            news = [one for one in report.parked if one.is_news and one.flow in health]
             for one in report.parked:
-                if one.flow not in health:  # carried by the way: its own alert stands, and this run is not to blame
+                if one not in news:
                     context.log.warning(f"{one.sentence}. {one.steward} answers.")
-            report = replace(report, parked=[one for one in report.parked if one.flow in health])
+            report = replace(report, parked=news)
             if not report.is_clean:
                 raise failure(*tell_delivery(report, system))
             well(context)

@@ -52,6 +52,7 @@ class Parked:
     because: str
     steward: str
     sentence: str
+    is_news: bool  # or the version before it was kept from its destination by the same words
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,8 @@ def record(
     with store.transaction() as connection:
         connection.execute(query("stop_told"), {"delivery_ids": ids})
         now = [dict(row) for row in connection.execute(query("record_outcomes"), values).mappings()]
-        parked = [_parked(row, rules, parked_by_run) for row in now if row["status"] == "parked"]
+        is_redone = parked_by_run != run_id  # whoever has it tried again is told in any case
+        parked = [_parked(row, rules, parked_by_run, is_redone=is_redone) for row in now if row["status"] == "parked"]
         overdue = [_overdue(row, rules) for row in now if row["is_overdue"] and row["status"] == "due"]
         raise_alerts(connection, [_alert(told_of, "parked") for told_of in parked] + overdue)
         over = [f"{row['flow']}/{row['key']}" for row in now if row["status"] in ("applied", "replaced")]
@@ -213,7 +215,7 @@ def _meanwhile(flow: str, rules: Mapping[str, FlowRule]) -> str:
     return f". Meanwhile: {fallback}" if fallback else ""
 
 
-def _parked(row: Mapping[str, Any], rules: Mapping[str, FlowRule], run: str) -> Parked:
+def _parked(row: Mapping[str, Any], rules: Mapping[str, FlowRule], run: str, *, is_redone: bool) -> Parked:
     what = f"{row['flow']}: {row['action']} of {row['key']} (version {row['version']})"
     system = row["system"]
     sentence = {
@@ -234,6 +236,7 @@ def _parked(row: Mapping[str, Any], rules: Mapping[str, FlowRule], run: str) -> 
         because=row["parked_because"],
         steward=_steward(row["flow"], rules),
         sentence=sentence + _meanwhile(row["flow"], rules),
+        is_news=is_redone or row["is_news"],
     )
 
 

@@ -286,6 +286,28 @@ def test_a_refused_record_is_parked_at_once_and_the_others_go_through(store: Sto
     assert carry(store, destination).parked == [], "an ordinary run never takes what is parked"
 
 
+def test_a_record_that_is_refused_once_more_ends_no_second_run_in_failure(
+    store: Store, destination: Destination
+) -> None:
+    destination.refused = {"B"}
+    reports = []
+    for status in ("paid", "refunded"):
+        want(store, row("B", status=status))
+        reports.append(carry(store, destination, run_id=status))
+    reports.append(carry(store, destination, run_id="again", redo_run="refunded"))
+    assert [[parked.version for parked in report.parked] for report in reports] == [[1], [2], [2]]
+    assert [report.is_clean for report in reports] == [False, True, False], "who has it tried again is told"
+    [alert] = store.rows("open_alerts")
+    assert "version 2" in alert["sentence"], "one alert, with the newest word"
+    destination.refused = set()
+    want(store, row("B", status="paid"))
+    assert carry(store, destination, run_id="mended").is_clean
+    assert store.rows("open_alerts") == []
+    destination.refused = {"B"}
+    want(store, row("B", status="refunded"))
+    assert not carry(store, destination, run_id="refused anew").is_clean
+
+
 def test_a_bad_record_is_bisected_out_of_a_batch_that_is_refused_as_a_whole_symptom_17(
     store: Store, destination: Destination
 ) -> None:

@@ -186,6 +186,11 @@ from judged
 where outbox.delivery_id = judged.delivery_id
 returning outbox.delivery_id, flow, entity, system, key, version, action, payload, outbox.remote_id, outbox.reason, cast(status as text) as status,
           parked_because, judged.result, judged.reason as told, is_too_late and not parks as is_overdue,
+          not exists (
+              select from outbox as before
+              where before.flow = outbox.flow and before.key = outbox.key and before.version = outbox.version - 1
+                and before.status = 'replaced' and before.last_error = judged.reason
+          ) as is_news,
           extract(epoch from applied_at - received_at)::double precision as lag_seconds
 
 -- name: link_applied
