@@ -170,7 +170,7 @@ class Tryton(Connector):
             raise Unsuitable(f"Tryton sells no product {', '.join(unknown)}; create it there, or correct the SKU")
         customer = customer_of({"order_number": delivery.key, **order})
         self.records.country(customer.country)
-        day_of(order)
+        day_of(order, "placed_at", self.records.zone)
         values = tuple(self._line(line, products) for line in lines)
         return Wanted(delivery, order_number(delivery), currency.currency, values, customer)
 
@@ -266,7 +266,7 @@ class Tryton(Connector):
             "shipment_address": address,
             "warehouse": self.records.warehouse,
             "currency": one.currency,
-            "sale_date": day_of(order),
+            "sale_date": day_of(order, "placed_at", self.records.zone),
             "lines": [("create", list(one.lines))],
         }
 

@@ -7,12 +7,11 @@ It moves no goods: what comes back is booked where it is taken in.
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
 
 from resources.connector import Delivery, Outcome, Result
-from resources.tryton_orders import DISCOUNT, NOTHING, PRICE_DIGITS, ROUNDING, Line, Unsuitable, total_of
+from resources.tryton_orders import DISCOUNT, NOTHING, PRICE_DIGITS, ROUNDING, Line, Unsuitable, day_of, total_of
 from resources.tryton_records import Product, Records, by_reference
 
 REFUND = "REFUND "  # how the reference of a return sale begins: no order is called so
@@ -135,9 +134,7 @@ def _sale(
         "description": OF_ORDER + str(number),
         **{name: original[name] for name in ("party", "invoice_address", "shipment_address", "currency")},
         "warehouse": records.warehouse,
-        "sale_date": date.fromisoformat(str(one.payload["refunded_at"])[:10])
-        if one.payload.get("refunded_at")
-        else None,
+        "sale_date": day_of(one.payload, "refunded_at", records.zone),
         "invoice_method": "order",
         "shipment_method": "manual",
         "lines": [("create", [piece.values for piece in pieces])],

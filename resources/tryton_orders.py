@@ -5,9 +5,10 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
+from zoneinfo import ZoneInfo
 
 PRICE_DIGITS = 4  # Tryton's own default (product.price_decimal); it refuses a unit price with more
 HALF_A_PRICE_STEP = Decimal("0.00005")
@@ -89,16 +90,16 @@ def customer_of(order: Mapping[str, Any]) -> Customer:
     )
 
 
-def day_of(order: Mapping[str, Any]) -> date | None:
-    """The day on which the order was placed, in UTC."""
-    text = order.get("placed_at")
+def day_of(told: Mapping[str, Any], name: str, zone: ZoneInfo) -> date | None:
+    """The day of that moment where the books are kept: half an hour past midnight is not yet the day before."""
+    text = told.get(name)
     if not text:
         return None
     try:
         moment = datetime.fromisoformat(str(text))
     except ValueError as error:
-        raise Unsuitable(f"placed_at is {text!r}, which is no time") from error
-    return (moment.astimezone(UTC) if moment.tzinfo else moment).date()
+        raise Unsuitable(f"{name} is {text!r}, which is no time") from error
+    return (moment.astimezone(zone) if moment.tzinfo else moment).date()
 
 
 def lines_of(order: Mapping[str, Any], digits: int) -> list[Line]:

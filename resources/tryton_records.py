@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from resources.tryton_addresses import of_orders
 from resources.tryton_orders import Customer, Unsuitable, place
@@ -39,6 +40,7 @@ class Records:
         self._countries: dict[str, int] = {}
         self._taxes: dict[Decimal, int] = {}
         self._companies: list[int] | None = None
+        self._zone: ZoneInfo | None = None
 
     @property
     def companies(self) -> list[int]:
@@ -47,6 +49,15 @@ class Records:
             found = self.rpc.call("company.company.search_read", [], 0, None, None, ["party"])
             self._companies = [row["party"] for row in found]
         return self._companies
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Where the company keeps its books: a sale is of a day there."""
+        if self._zone is None:
+            found = self.rpc.call("company.company.search_read", [], 0, None, None, ["timezone"])
+            zones = {row["id"]: row["timezone"] for row in found}
+            self._zone = ZoneInfo(zones.get(self.rpc.context["company"]) or "UTC")
+        return self._zone
 
     @property
     def warehouse(self) -> int:

@@ -79,6 +79,14 @@ def test_a_customer_of_the_shop_is_one_party_under_the_shops_number_with_or_with
     assert len(poll(connector, "parties", cursor)[0]) == 2
 
 
+def test_an_hour_before_midnight_in_utc_is_the_next_day_where_the_books_are_kept_symptom_40(
+    tryton: RunningTryton,
+) -> None:
+    late = order(placed_at="2026-06-30T22:30:00Z")  # half an hour past midnight in Berlin
+    assert apply(tryton.connector, late).result is Result.APPLIED
+    assert sale_of(tryton.rpc, late["order_number"], "sale_date")["sale_date"].isoformat() == "2026-07-01"
+
+
 def sales_of(server: RunningTryton, number: str) -> list[dict[str, Any]]:
     fields = ["number", "state", "shipment_state", "total_amount", "lines.product.code", "lines.quantity", "write_date"]
     found: list[dict[str, Any]] = server.rpc.call(

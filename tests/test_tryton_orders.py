@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -112,7 +113,22 @@ def test_a_customer_is_known_by_email_whatever_its_case_and_keeps_one_code() -> 
     assert guests[0].code != guests[1].code
 
 
-def test_an_order_is_dated_by_the_day_in_utc() -> None:
-    assert str(day_of({"placed_at": "2026-03-01T00:30:00+02:00"})) == "2026-02-28"
-    assert str(day_of({"placed_at": "2011-12-09T12:50:00"})) == "2011-12-09"
-    assert day_of({}) is None
+@pytest.mark.parametrize(
+    ("placed_at", "zone", "day"),
+    [
+        ("2026-06-30T23:30:00Z", "Europe/Berlin", "2026-07-01"),
+        ("2026-06-30T23:30:00Z", "Europe/London", "2026-07-01"),
+        ("2026-01-31T23:30:00Z", "Europe/London", "2026-01-31"),
+        ("2026-07-01T02:30:00Z", "America/New_York", "2026-06-30"),
+        ("2026-03-01T00:30:00+02:00", "UTC", "2026-02-28"),
+        ("2011-12-09T12:50:00", "Europe/Berlin", "2011-12-09"),
+    ],
+)
+def test_an_order_is_of_the_day_that_it_is_where_the_books_are_kept_symptom_40(
+    placed_at: str, zone: str, day: str
+) -> None:
+    assert str(day_of({"placed_at": placed_at}, "placed_at", ZoneInfo(zone))) == day
+
+
+def test_an_order_without_a_time_has_no_day() -> None:
+    assert day_of({}, "placed_at", ZoneInfo("UTC")) is None

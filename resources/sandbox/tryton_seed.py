@@ -65,6 +65,8 @@ def seed_company(password):
     company = get_company()
     company.party.name = "Concord Sandbox Ltd"
     company.party.save()
+    company.timezone = "Europe/Berlin"  # a sale is of the day that it is there
+    company.save()
     create_chart(company)
     for year in (TODAY.year - 1, TODAY.year, TODAY.year + 1):  # an invoice is dated when it is posted, never before
         span = (datetime.date(year, 1, 1), datetime.date(year, 12, 31))
