@@ -162,7 +162,7 @@ def test_a_name_that_the_map_lacks_is_told_what_its_file_must_say(page):
     assert "Write pipelines/map/systems/netsuite.yaml: system: netsuite, role: erp" in told
     assert "NETSUITE_URL, NETSUITE_DATABASE, NETSUITE_USER, NETSUITE_PASSWORD" in told
     assert f"say streams in place of {', '.join(load_map().systems['tryton'].streams)}" in told
-    assert "take 34 fields, each with the normaliser by which it is kept: " in told
+    assert "take 35 fields, each with the normaliser by which it is kept: " in told
     assert "orders: number, status" in told
 
 
