@@ -6,13 +6,13 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pipelines.compiler.sql import listed, quoted
 from pipelines.descriptions import described
 from pipelines.facts import Facts
 from pipelines.field_types import sql_type
 from pipelines.form_words import form_words
 from pipelines.iso_words import iso_words
 from pipelines.map_schema import IntegrationMap
-from pipelines.spelling import listed, quoted
 
 TEMPLATES = Path(__file__).parent / "templates"
 DBT_PROJECT = Path(__file__).parents[1] / "dbt_project"

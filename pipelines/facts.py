@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pipelines import field_types
+from pipelines.compiler.sql import listed, quoted
 from pipelines.limits import Limits
 from pipelines.map_schema import Entity, EntityField, IntegrationMap, Rule, System
 from pipelines.neighbours import Between, others_of
@@ -12,7 +13,7 @@ from pipelines.postal_form import PostalForm
 from pipelines.proofs import Proof, can_be_asked
 from pipelines.routes import Routing
 from pipelines.selling import Selling
-from pipelines.spelling import Source, listed, quoted
+from pipelines.spelling import Source
 from pipelines.sums import Sum
 from pipelines.tellers import Tellers
 from pipelines.uniqueness import Uniqueness

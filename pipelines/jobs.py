@@ -9,10 +9,10 @@ import dagster as dg
 from pipelines import measures, models
 from pipelines.asset_keys import snapshot_key, stream_key
 from pipelines.checks import Checks
-from pipelines.launcher import AS_PROMPT_AS
 from pipelines.lineage import Lineage
 from pipelines.map_schema import Entity, System
 from pipelines.proofs import looks
+from pipelines.runtime.tags import AS_PROMPT_AS
 from pipelines.sensors import ENTITY, STEWARD
 from pipelines.steps import in_one_sentence, well
 from resources import lake, settings

@@ -11,10 +11,10 @@ from typing import Any
 import duckdb
 
 from pipelines.codegen import environment
+from pipelines.compiler.sql import listed
 from pipelines.facts import Facts
 from pipelines.map_schema import IntegrationMap
 from pipelines.proofs import NOT_WRONG
-from pipelines.spelling import listed
 from resources import lake, settings
 from resources.store import Store
 from resources.words import spell

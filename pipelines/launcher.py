@@ -18,13 +18,13 @@ from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, Lau
 from dagster._core.storage.tags import PRIORITY_TAG
 from dagster._serdes import ConfigurableClassData, serialize_value
 
+from pipelines.runtime.tags import AS_PROMPT_AS
 from resources import settings
 from resources.processes import identity, is_alive, pid_of, was_there
 from resources.unix_socket import ask
 
 LOG = logging.getLogger("concord.launcher")
 WORKER = ".dagster/concord_worker"  # a run's tag, which pages hide: pid and start time of its process
-AS_PROMPT_AS = "concord/as_prompt_as"  # a run's tag: the priority of those who wait while it holds an entity's turn
 HIGHEST = 30  # the priority of a run of the first tier
 STARTED = re.compile(r"Started process for run \(pid: (\d+)\)")
 

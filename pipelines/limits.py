@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from pipelines.compiler.sql import listed, quoted
 from pipelines.map_schema import Entity, IntegrationMap, Limit
-from pipelines.spelling import listed, quoted
 
 TOLERANCE = "0.005"  # half of the smallest unit of most currencies: what is added up was rounded before
 

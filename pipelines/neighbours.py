@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pipelines import expressions
+from pipelines.compiler.sql import quoted
 from pipelines.map_schema import Entity, IntegrationMap, Rule
-from pipelines.spelling import quoted
 
 
 @dataclass(frozen=True)

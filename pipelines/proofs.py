@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from pipelines.compiler.sql import quoted
 from pipelines.map_schema import Entity, IntegrationMap
-from pipelines.spelling import quoted
 
 NOT_WRONG = ("late", "ignored")  # differences within their promise, and those that a person leaves alone for a while
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipelines.map_schema import EntityField, IntegrationMap, Stream
-from pipelines.spelling import PLACE
 from resources.json_paths import around, path_of
 
 Expected = Literal["a value", "a number", "a time", "a list", "an object"]
 
+PLACE = re.compile(r"\b(payload|item)\s*(->>?)\s*'(\$[^']*)'")  # where a spelling looks something up
 LITERAL = re.compile(r"(?<!>)\s'(\$[^']*)'|\('(\$[^']*)'|,\s*'(\$[^']*)'")  # a place that no arrow precedes
 NUMBERS = ("money", "unit_price", "quantity", "integer", "number", "rate")
 TIMES = ("timestamp", "date")

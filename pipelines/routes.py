@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pipelines import expressions
+from pipelines.compiler.sql import quoted
 from pipelines.map_schema import Entity, IntegrationMap, Routes
 from pipelines.neighbours import Neighbour
-from pipelines.spelling import quoted
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,12 @@
 """How a stream spells an entity: the places that its expressions look up, and whether a message speaks of them at all."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from pipelines.compiler.sql import quoted
 from pipelines.map_schema import Entity, Says, Stream, System
-
-PLACE = re.compile(r"\b(payload|item)\s*(->>?)\s*'(\$[^']*)'")  # where a spelling looks something up
-
-
-def quoted(text: str) -> str:
-    """The text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def listed(texts: Iterable[str]) -> str:
-    """The texts as SQL literals, one after the other."""
-    return ", ".join(quoted(text) for text in texts)
+from pipelines.reads import PLACE
 
 
 class Hoist:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines import expressions
+from pipelines.compiler.sql import listed, quoted
 from pipelines.map_schema import Entity, Says
-from pipelines.spelling import Source, listed, quoted
+from pipelines.spelling import Source
 
 OTHERS = "any other"  # the rows that no `only` names
 

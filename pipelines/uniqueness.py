@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from pipelines.compiler.sql import quoted
 from pipelines.map_schema import Entity, Unique
-from pipelines.spelling import quoted
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipelines.compiler.sql import listed
 from pipelines.map_schema import EntityField
-from pipelines.spelling import listed
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from pipelines.codegen import write
 from pipelines.deliveries import DeliveryReport, deliver
+from pipelines.language.ownership import owns
 from pipelines.map_schema import IntegrationMap, load_map
 from pipelines.models import PROJECT, sync
-from pipelines.write_guard import owns
 from resources.outbox import requeue
 from resources.settings import ROOT
 from resources.store import Store

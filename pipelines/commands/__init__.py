@@ -1,4 +1,5 @@
-"""The `concord` command: every verb is one file in this folder that holds a click command named `command`."""
+"""The `concord` command: every verb is one file in this folder that holds a click command named `command`; what verbs share
+stands in the files that `SHARED` names."""
 
 import ast
 import errno
@@ -35,6 +36,7 @@ FOR_PEOPLE = {
     "resources.settings.BadSetting": 2,
     "resources.state.StateProblem": 2,
 }
+SHARED = {"terminal"}
 NO_DATABASE = {"sqlalchemy.exc.OperationalError", "psycopg.OperationalError", "psycopg2.OperationalError"}
 
 
@@ -50,7 +52,8 @@ class Verbs(click.Group):
     """A group that imports a verb's file when the verb is called, and not before."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+        names = {module.name for module in pkgutil.iter_modules(__path__)} - SHARED
+        return sorted(name.replace("_", "-") for name in names)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipelines.commands.terminal import console_for_tables
 from pipelines.library import LIBRARY, load_library
 from pipelines.map_lint import Report, lint, lint_library
 from pipelines.map_schema import MAP_DIR, IntegrationMap, load_map, spelled
-from pipelines.screen import console_for_tables
 
 COLOURS = {"error": "red", "provisional": "yellow", "hint": "cyan"}
 

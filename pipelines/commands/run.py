@@ -16,11 +16,11 @@ import click
 from rich.console import Console
 
 from pipelines import instance, programs
+from pipelines.commands.terminal import Screen
 from pipelines.figures import FlowFigures, Watch, plain, table_of
 from pipelines.map_lint import lint
 from pipelines.map_schema import IntegrationMap, load_map
 from pipelines.programs import Address, Planned
-from pipelines.screen import Screen
 from resources import lake, migrate, ports, postgres, settings, state
 from resources.processes import Keeper, end_marked
 from resources.store import Store

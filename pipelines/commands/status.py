@@ -5,9 +5,9 @@ from dataclasses import asdict
 
 import click
 
+from pipelines.commands.terminal import console_for_tables
 from pipelines.figures import FlowFigures, table_of
 from pipelines.map_schema import load_map
-from pipelines.screen import console_for_tables
 from resources import settings
 from resources.store import Store
 

@@ -15,12 +15,12 @@ from rich.table import Table
 from pipelines import codegen
 from pipelines.checks import Checks
 from pipelines.checks.dbt_tests import read_dbt_tests
+from pipelines.commands.terminal import console_for_tables
 from pipelines.library import LIBRARY, load_library, with_systems
 from pipelines.map_lint import lint
 from pipelines.map_places import perhaps, root_of
 from pipelines.map_schema import IntegrationMap, System, load_map
 from pipelines.replacement import FieldTouched, Replacement, pair, replaced, touched
-from pipelines.screen import console_for_tables
 from resources import settings
 from resources.settings import ROOT
 from resources.store import Store

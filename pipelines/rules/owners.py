@@ -1,6 +1,7 @@
 """Rules on owners: each field has one, who sends it and is never sent it."""
 
 from pipelines import expressions
+from pipelines.language.ownership import merges, owns
 from pipelines.map_places import (
     advice_on,
     at_entity,
@@ -21,7 +22,6 @@ from pipelines.map_places import (
 )
 from pipelines.map_schema import Entity, EntityField, Flow, IntegrationMap, Says, System
 from pipelines.rules.rule import Found, Problem, error, provisional
-from pipelines.write_guard import merges, owns
 
 NUMBERS = ("money", "unit_price", "quantity", "integer", "number", "rate")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import iso4217
 
 from pipelines import expressions
-from pipelines.iso_words import countries_known
+from pipelines.language.iso import countries_known
 from pipelines.map_places import Place, at_entity, joined, no_field, perhaps
 from pipelines.map_schema import Entity, IntegrationMap, SoldBy
 from pipelines.rules.rule import Found, Problem, error
