@@ -6,22 +6,22 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines.arrivals import has_changed
-from pipelines.checks import Checks
-from pipelines.checks.dbt_tests import read_dbt_tests
-from pipelines.codegen import fingerprint
-from pipelines.connectors import connector_class, files_of
-from pipelines.decisions import decision_jobs
-from pipelines.housekeeping import retention
-from pipelines.jobs import Jobs
-from pipelines.lineage import Lineage, read_models
-from pipelines.map_asset import map_job, map_sensor, the_map_asset
-from pipelines.map_schema import IntegrationMap, System, load_map
-from pipelines.sensors import HEAD_START, Sensors
-from pipelines.steps import Steps
-from resources import settings
-from resources.connector import Connector, Delivery, Outcome, Page, Unreachable
-from resources.store import Store
+from pipelines.compiler.generate import fingerprint
+from pipelines.language.connectors import connector_class, files_of
+from pipelines.language.schema import IntegrationMap, System, load_map
+from pipelines.orchestration.asset_specs import Lineage, read_models
+from pipelines.orchestration.assets import Steps
+from pipelines.orchestration.checks.all import Checks
+from pipelines.orchestration.checks.dbt_tests import read_dbt_tests
+from pipelines.orchestration.jobs import Jobs
+from pipelines.orchestration.map_asset import map_job, map_sensor, the_map_asset
+from pipelines.orchestration.override_jobs import decision_jobs
+from pipelines.orchestration.retention import retention
+from pipelines.orchestration.sensors import HEAD_START, Sensors
+from pipelines.stages.arrive import has_changed
+from resources.connectors.connector import Connector, Delivery, Outcome, Page, Unreachable
+from resources.host import settings
+from resources.store.store import Store
 
 
 def build(

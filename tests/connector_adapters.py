@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from resources.connector import Connector, Delivery
+from resources.connectors.connector import Connector, Delivery
 from resources.sandbox.catalogue import CATALOGUE
 from resources.sandbox.clerk import Clerk
 from resources.sandbox.tryton_desk import add_products, ship

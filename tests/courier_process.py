@@ -2,8 +2,8 @@
 
 import sys
 
-from pipelines.deliveries import deliver
-from resources.store import Store
+from pipelines.stages.deliver import deliver
+from resources.store.store import Store
 from tests.destination import HttpDestination
 from tests.wanting import a_map
 

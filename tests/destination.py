@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 import requests
 from urllib3.exceptions import MaxRetryError
 
-from resources.connector import (
+from resources.connectors.connector import (
     BatchRefused,
     Connector,
     Delivery,

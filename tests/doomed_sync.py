@@ -4,10 +4,10 @@ import multiprocessing
 import os
 from multiprocessing.process import BaseProcess
 
-from pipelines.map_schema import load_map
-from pipelines.models import manifest, sync
-from resources import lake
-from resources.store import Store
+from pipelines.language.schema import load_map
+from pipelines.stages.settle import manifest, sync
+from resources.lake import lake
+from resources.store.store import Store
 
 FORKS = multiprocessing.get_context("forkserver")
 

@@ -4,13 +4,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from pipelines.drift import look
-from pipelines.map_schema import IntegrationMap
-from resources.connector import Connector, Message
-from resources.findings import Looked
-from resources.inbox import keep
-from resources.store import Store
-from resources.text import as_payload
+from pipelines.language.schema import IntegrationMap
+from pipelines.stages.drift import look
+from resources.connectors.connector import Connector, Message
+from resources.host.text import as_payload
+from resources.store.findings import Looked
+from resources.store.inbox import keep
+from resources.store.store import Store
 from tests.fixtures_world import line, order
 from tests.wanting import select
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.codegen import write
-from pipelines.map_schema import IntegrationMap, load_map
-from pipelines.models import PROJECT, Settled, sync
-from resources.postgres import Server
-from resources.store import Store
+from pipelines.compiler.generate import write
+from pipelines.language.schema import IntegrationMap, load_map
+from pipelines.stages.settle import PROJECT, Settled, sync
+from resources.host.embedded_postgres import Server
+from resources.store.store import Store
 from tests.fixtures_postgres import fresh_database
 from tests.fixtures_world import World
 from tests.map_draft import Draft

@@ -9,9 +9,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from resources.migrate import migrate
-from resources.postgres import Server
-from resources.store import Store, engine_for
+from resources.host.embedded_postgres import Server
+from resources.store.migrate import migrate
+from resources.store.store import Store, engine_for
 
 TEMPLATE = "concord_template"
 numbers = itertools.count(1)

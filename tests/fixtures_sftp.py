@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from resources.files import Drop
+from resources.connectors.files.connector import Drop
 from tests.fixtures_postgres import free_port
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import requests
 
-from resources import settings
+from resources.connectors.shopify.connector import Shopify
+from resources.host import settings
 from resources.sandbox.shopify_schema import API_VERSION, prepare
-from resources.shopify import Shopify
 from tests.fixtures_postgres import free_port
 
 READY_SECONDS = 30

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import requests
 
-from resources import settings
-from resources.stripe import Stripe
+from resources.connectors.stripe.connector import Stripe
+from resources.host import settings
 from tests.fixtures_postgres import free_port
 
 READY_SECONDS = 30

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from resources.connectors.tryton.connector import Tryton
+from resources.connectors.tryton.crm import TrytonCrm
+from resources.connectors.tryton.rpc import Rpc, rpc_for
 from resources.sandbox import tryton as sandbox
-from resources.tryton import Tryton
-from resources.tryton_crm import TrytonCrm
-from resources.tryton_rpc import Rpc, rpc_for
 from tests.fixtures_postgres import free_port
 
 

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from pipelines.map_schema import IntegrationMap, load_map
-from pipelines.models import PROJECT, Settled, sync
-from resources import lake
-from resources.connector import Message
-from resources.inbox import keep
-from resources.postgres import Server
-from resources.store import Store
-from resources.text import as_payload
+from pipelines.language.schema import IntegrationMap, load_map
+from pipelines.stages.settle import PROJECT, Settled, sync
+from resources.connectors.connector import Message
+from resources.host.embedded_postgres import Server
+from resources.host.text import as_payload
+from resources.lake import lake
+from resources.store.inbox import keep
+from resources.store.store import Store
 from tests.fixtures_postgres import fresh_database
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

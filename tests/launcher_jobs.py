@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from resources.store import Store
+from resources.store.store import Store
 
 
 def tell(word: str) -> None:
@@ -44,7 +44,7 @@ def job_of(op: dg.OpDefinition) -> dg.JobDefinition:
 
 defs = dg.Definitions(jobs=[job_of(well), job_of(badly), job_of(long), job_of(turn)])
 SERVE = (
-    "import sys, logging; from pathlib import Path; from pipelines.warm import WarmProcess; "
+    "import sys, logging; from pathlib import Path; from pipelines.runtime.warm_pool import WarmProcess; "
     "logging.basicConfig(level=logging.INFO); "
     "it = WarmProcess(Path(sys.argv[1]), 'tests.launcher_jobs'); it.warm_up(); it.serve()"
 )

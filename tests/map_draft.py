@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from pipelines.map_lint import Finding, lint
-from pipelines.map_schema import MAP_DIR, load_map
-from pipelines.rules.rule import Rule
-from resources.connector import Connector, Delivery, Outcome, Result
+from pipelines.language.lint.report import Finding, lint
+from pipelines.language.lint.rule import Rule
+from pipelines.language.schema import MAP_DIR, load_map
+from resources.connectors.connector import Connector, Delivery, Outcome, Result
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times faster, where libyaml is there
 

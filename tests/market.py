@@ -11,12 +11,12 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import PrivateAttr
 
-from pipelines.map_schema import IntegrationMap
-from pipelines.models import Settled, run_dbt
-from pipelines.reconciliation import take_snapshot
-from resources.connector import Connector, Message, Page, Unreachable
-from resources.store import Store
-from resources.text import as_payload
+from pipelines.language.schema import IntegrationMap
+from pipelines.stages.prove import take_snapshot
+from pipelines.stages.settle import Settled, run_dbt
+from resources.connectors.connector import Connector, Message, Page, Unreachable
+from resources.host.text import as_payload
+from resources.store.store import Store
 from tests.fixtures_world import World, at
 from tests.wanting import select
 

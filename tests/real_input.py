@@ -22,15 +22,15 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from pipelines import codegen
-from pipelines.arrivals import poll
-from pipelines.connectors import connector_for
-from pipelines.library import load_library, with_systems
-from pipelines.map_schema import IntegrationMap, System, load_map, read_map_file
-from pipelines.models import PROJECT
-from resources.inbox import keep
-from resources.migrate import migrate
-from resources.postgres import Server
+from pipelines.compiler import generate
+from pipelines.language.connectors import connector_for
+from pipelines.language.library import load_library, with_systems
+from pipelines.language.schema import IntegrationMap, System, load_map, read_map_file
+from pipelines.stages.arrive import poll
+from pipelines.stages.settle import PROJECT
+from resources.host.embedded_postgres import Server
+from resources.store.inbox import keep
+from resources.store.migrate import migrate
 from tests.fixtures_postgres import TEMPLATE, free_port
 from tests.fixtures_world import World, new_world
 from tests.real_sources import Source, sources
@@ -128,7 +128,7 @@ def shops(server: Server, scratch: Path, folder: Path) -> Iterator[RealWorld]:
     the_map, project = real_map(), scratch / "dbt_project"
     scratch.mkdir(parents=True, exist_ok=True)
     shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("logs", "target"))
-    codegen.write(the_map, project)
+    generate.write(the_map, project)
     with _real(server, scratch, folder, the_map, project) as real:
         for source in sources(folder):
             real.say(source)
@@ -154,7 +154,9 @@ def wholesaler(server: Server, scratch: Path, folder: Path) -> Iterator[RealWorl
 def _real(server: Server, scratch: Path, folder: Path, the_map: IntegrationMap, project: Path) -> Iterator[RealWorld]:
     with new_world(server, scratch / "lake", the_map, project) as world, pytest.MonkeyPatch.context() as patch:
         for system in the_map.systems.values():
-            for setting, source in system.settings.items() if system.connector == "resources.files.Drop" else ():
+            for setting, source in (
+                system.settings.items() if system.connector == "resources.connectors.files.connector.Drop" else ()
+            ):
                 patch.setenv(source.env, f"file://{scratch / 'drops' / system.system}" if setting == "url" else "none")
         yield RealWorld(world, folder, scratch / "drops")
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resources.connector import BadMessage, Message
-from resources.stripe import Stripe
-from resources.text import BOM, as_payload
+from resources.connectors.connector import BadMessage, Message
+from resources.connectors.stripe.connector import Stripe
+from resources.host.text import BOM, as_payload
 
 Json = dict[str, Any]
 

@@ -5,10 +5,10 @@ import hmac
 import sys
 from collections.abc import Mapping, Sequence
 
-from pipelines.webhooks import Door, run_door
-from resources.connector import BadMessage, BadSignature, Connector, Message
-from resources.store import Store
-from resources.text import as_payload
+from pipelines.runtime.door import Door, run_door
+from resources.connectors.connector import BadMessage, BadSignature, Connector, Message
+from resources.host.text import as_payload
+from resources.store.store import Store
 
 SECRET = "correct horse"
 TOPICS = {("shop", "orders/create"), ("shop", "orders/updated"), ("shop", "notes"), ("shop", "faulty")}

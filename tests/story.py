@@ -14,13 +14,13 @@ import sqlalchemy as sa
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from pipelines.deliveries import deliver
-from pipelines.drift import look
-from pipelines.map_schema import IntegrationMap
-from pipelines.webhooks import UNKNOWN_TOPIC
-from resources.files import Drop
-from resources.findings import Looked
-from resources.webhook_health import Tally, record
+from pipelines.language.schema import IntegrationMap
+from pipelines.runtime.door import UNKNOWN_TOPIC
+from pipelines.stages.deliver import deliver
+from pipelines.stages.drift import look
+from resources.connectors.files.connector import Drop
+from resources.store.findings import Looked
+from resources.store.webhook_health import Tally, record
 from tests.destination import Destination, HttpDestination
 from tests.fixtures_world import World, at, line, order
 from tests.wanting import pass_time, select

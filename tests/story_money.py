@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipelines import wishes
-from pipelines.models import run_dbt
-from pipelines.reconciliation import take_snapshot
+from pipelines.operations import actions
+from pipelines.stages.prove import take_snapshot
+from pipelines.stages.settle import run_dbt
 from tests.fixtures_world import NOON, at
 from tests.market import holding
 from tests.story import AsText, Expectation, Step, Story
@@ -233,7 +233,7 @@ class PersonDecidesRefund(Step):
     is_: Literal["owed", "paid", "failed"] = Field(alias="is")
 
     def play(self, story: Story) -> None:
-        wishes.decide(
+        actions.decide(
             story.world.store, story.the_map, entity="refunds", key=refund_key(story, self.refund, "shopify"), field="status",
             value=self.is_, by_whom="Ada (the customer has no money)",
         )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipelines import wishes
+from pipelines.operations import actions
 from tests.fixtures_world import NOON, at, line, order
 from tests.story import AsText, Expectation, Step, Story
 from tests.story_people import email_of
@@ -144,10 +144,10 @@ class PersonDecidesPriceList(Step):
         about = {"entity": "customers", "key": story.person_key(self.person), "field": "price_group"}
         store, by_whom = story.world.store, "Ada (agreed on the telephone)"
         if self.list_ is None:
-            wishes.revoke(store, story.the_map, **about, by_whom=by_whom)
+            actions.revoke(store, story.the_map, **about, by_whom=by_whom)
         else:
             value = list_of(story, self.list_)
-            wishes.decide(store, story.the_map, **about, value=value, by_whom=by_whom)
+            actions.decide(store, story.the_map, **about, value=value, by_whom=by_whom)
 
 
 class ExpectNoted(Expectation):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipelines import wishes
+from pipelines.operations import actions
 from resources.sandbox.warehouse import LOCAL
 from tests.fixtures_world import NOON, at, line
 from tests.story import AsText, Expectation, Lines, Step, Story
@@ -211,7 +211,7 @@ class PersonLinksRefund(Step):
     with_: int = Field(alias="with")
 
     def play(self, story: Story) -> None:
-        wishes.link(
+        actions.link(
             story.world.store, story.the_map, entity="refunds", system="stripe", by_whom="Ada (recorded by hand)",
             remote_id=f"re_{story.id_of(self.refund)}", key=f"SHOP-{story.id_of(self.with_)}",
         )  # fmt: skip

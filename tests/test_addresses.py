@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pipelines.map_schema import IntegrationMap
-from pipelines.models import run_dbt
-from pipelines.reconciliation import take_snapshot
-from pipelines.write_guard import WriteGuard
-from resources.connector import Delivery
+from pipelines.language.schema import IntegrationMap
+from pipelines.stages.prove import take_snapshot
+from pipelines.stages.settle import run_dbt
+from pipelines.stages.write_guard import WriteGuard
+from resources.connectors.connector import Delivery
 from tests.fixtures_world import World, at, order
 from tests.market import holding
 

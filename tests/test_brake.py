@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipelines.commands import main
-from pipelines.deliveries import DeliveryReport, deliver
+from pipelines.stages.deliver import DeliveryReport, deliver
 from tests.destination import Destination, HttpDestination, running_destination
 from tests.fixtures_world import World, at, order
 from tests.wanting import select

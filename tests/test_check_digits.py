@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from resources.words import teach
+from resources.lake.macros import teach
 from tests.fixtures_contract import ContractWorld
 from tests.fixtures_world import at, line, order
 

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from pipelines.commands import main
-from resources import state
-from resources.alerts import Alert, raise_alerts
+from resources.host import state
+from resources.store.alerts import Alert, raise_alerts
 from tests.fixtures_world import World, at, line, order
 
 KEY = "SHOP-1"  # tests only look at this order, and change these

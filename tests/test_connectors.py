@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from resources.connector import Message, Page, Result, Unreachable
+from resources.connectors.connector import Message, Page, Result, Unreachable
 from tests.connector_adapters import ADAPTERS, TAKERS, Adapter
 
 

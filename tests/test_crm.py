@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from resources.connector import Delivery, Outcome, Result
-from resources.tryton_crm import TrytonCrm
-from resources.tryton_rpc import Rpc, utc_stamp
+from resources.connectors.connector import Delivery, Outcome, Result
+from resources.connectors.tryton.crm import TrytonCrm
+from resources.connectors.tryton.rpc import Rpc, utc_stamp
 from tests.fixtures_tryton import RunningTryton
 
 NUMBERS = itertools.count(1)

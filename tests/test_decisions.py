@@ -7,10 +7,10 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 
-from pipelines.checks.scheduled import ScheduledChecks
 from pipelines.commands import main
 from pipelines.definitions import build
-from resources import lake
+from pipelines.orchestration.checks.scheduled import ScheduledChecks
+from resources.lake import lake
 from tests.fixtures_world import World, line, order
 
 KEY = "SHOP-1"

@@ -13,18 +13,18 @@ from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.execution.api import execute_run
 
-from pipelines.checks.settling import Batch, SettlingChecks
-from pipelines.connectors import connector_class, connector_for
 from pipelines.definitions import Unset, build, connector_of
-from pipelines.drift import LEARNING
-from pipelines.launcher import niceness
-from pipelines.lineage import Lineage, read_models
-from pipelines.map_schema import IntegrationMap
-from pipelines.promises import IN_A_ROW
-from pipelines.sensors import SETTLED, sentence_of
-from pipelines.steps import in_one_sentence
-from resources import lake
-from resources.store import Store
+from pipelines.language.connectors import connector_class, connector_for
+from pipelines.language.schema import IntegrationMap
+from pipelines.orchestration.asset_specs import Lineage, read_models
+from pipelines.orchestration.assets import in_one_sentence
+from pipelines.orchestration.checks.settling import Batch, SettlingChecks
+from pipelines.orchestration.sensors import SETTLED, sentence_of
+from pipelines.runtime.launcher import niceness
+from pipelines.stages.drift import LEARNING
+from pipelines.stages.drift_baseline import IN_A_ROW
+from resources.lake import lake
+from resources.store.store import Store
 from tests.destination import Destination, HttpDestination, running_destination
 from tests.drifting_shop import Shop
 from tests.fixtures_world import World, order

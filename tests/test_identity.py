@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pipelines import wishes
-from pipelines.codegen import write
 from pipelines.commands import main
-from pipelines.map_schema import IntegrationMap, load_map
-from pipelines.models import PROJECT, sync
-from pipelines.wishes import Unacceptable
-from resources.postgres import Server
+from pipelines.compiler.generate import write
+from pipelines.language.schema import IntegrationMap, load_map
+from pipelines.operations import actions
+from pipelines.operations.actions import Unacceptable
+from pipelines.stages.settle import PROJECT, sync
+from resources.host.embedded_postgres import Server
 from tests.fixtures_world import World, at, new_world, order
 from tests.map_draft import Draft
 
@@ -124,7 +124,7 @@ def test_a_match_that_is_not_sure_is_put_before_a_person_who_links(world: World)
     )
     [alert] = [row for row in world.store.rows("open_alerts") if row["kind"] == "match"]
     assert "may be SHOP-C" in alert["sentence"]
-    wishes.link(
+    actions.link(
         world.store,
         world.the_map,
         entity="customers",
@@ -175,7 +175,7 @@ def test_who_may_be_another_goes_nowhere_until_a_person_says_who_they_are(fresh_
         == "may be SHOP-C1, whose phone is the same, but that alone is not sure; a person links it or sets it apart"
     )
     assert sent() == [("SHOP-C1", "due"), ("SHOP-C2", "due")]
-    wishes.unlink(fresh_world.store, told, entity="customers", system="tryton", remote_id="1", by_whom="ada")
+    actions.unlink(fresh_world.store, told, entity="customers", system="tryton", remote_id="1", by_whom="ada")
     settle()
     assert sent() == [("ERP-P1", "due"), ("SHOP-C1", "due"), ("SHOP-C2", "due")]
 
@@ -185,7 +185,7 @@ def test_who_is_set_apart_stays_apart(world: World):
     buys(world, n, phone=f"+33 2 44 55 {n:04}")
     enters(world, n, phone=f"+33 2 44 55 {n:04}")
     settle(world)
-    wishes.unlink(world.store, world.the_map, entity="customers", system="tryton", remote_id=str(n), by_whom="ada")
+    actions.unlink(world.store, world.the_map, entity="customers", system="tryton", remote_id=str(n), by_whom="ada")
     settle(world)
     assert doubts(world, n) == {}
     enters(world, n, phone=f"+33 2 44 55 {n:04}", minutes=9)
@@ -193,7 +193,7 @@ def test_who_is_set_apart_stays_apart(world: World):
     assert doubts(world, n) == {}
     assert len(customers(world, n)) == 2
     with pytest.raises(Unacceptable, match="like none of them"):
-        wishes.unlink(world.store, world.the_map, entity="customers", system="tryton", remote_id=str(n), by_whom="ada")
+        actions.unlink(world.store, world.the_map, entity="customers", system="tryton", remote_id=str(n), by_whom="ada")
 
 
 def test_a_merge_can_be_undone(world: World):
@@ -201,7 +201,7 @@ def test_a_merge_can_be_undone(world: World):
     buys(world, n, email=f"ada{n}@example.com")
     enters(world, n, email=f"ada{n}@example.com")
     settle(world)
-    wishes.unlink(world.store, world.the_map, entity="customers", system="tryton", remote_id=str(n), by_whom="ada")
+    actions.unlink(world.store, world.the_map, entity="customers", system="tryton", remote_id=str(n), by_whom="ada")
     settle(world)
     found = customers(world, n)
     assert sorted(found) == [f"ERP-P{n}", f"SHOP-C{n}"]
@@ -222,7 +222,7 @@ def test_several_who_may_be_the_same_are_put_before_a_person(world: World):
     assert [(row["other"], row["doubt"]) for row in told] == [
         (f"ERP-P{number}", "there are others like them") for number in sorted((n, m), key=str)
     ]
-    wishes.link(
+    actions.link(
         world.store,
         world.the_map,
         entity="customers",

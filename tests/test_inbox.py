@@ -7,10 +7,10 @@ from contextlib import contextmanager
 import pytest
 import sqlalchemy as sa
 
-from resources import inbox
-from resources.connector import Message, Page
-from resources.inbox import cursor_of, keep, keep_each, keep_page
-from resources.store import Store
+from resources.connectors.connector import Message, Page
+from resources.store import inbox
+from resources.store.inbox import cursor_of, keep, keep_each, keep_page
+from resources.store.store import Store
 
 
 def said(body: str, remote_id: str | None = "1", **more: object) -> Message:

@@ -14,11 +14,11 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 
-from pipelines import models
-from pipelines.codegen import write
-from pipelines.map_schema import load_map
-from pipelines.models import PROJECT, sync
-from resources import lake
+from pipelines.compiler.generate import write
+from pipelines.language.schema import load_map
+from pipelines.stages import settle
+from pipelines.stages.settle import PROJECT, sync
+from resources.lake import lake
 from tests import doomed_sync
 from tests.fixtures_world import World, at, line, order
 from tests.wanting import select
@@ -282,8 +282,8 @@ def test_compaction_leaves_few_files_and_every_row(busy_world: World) -> None:
     before = everything(world)
     assert files_of(world)["stg_orders"] > 2
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "MANY_FILES", 2)
-        assert "stg_orders" in models.compact("orders", store=world.store, the_map=world.the_map)
+        patch.setattr(settle, "MANY_FILES", 2)
+        assert "stg_orders" in settle.compact("orders", store=world.store, the_map=world.the_map)
     assert files_of(world)["stg_orders"] <= 2
     assert everything(world) == before
     lake.forget(world.store.url, str(world.folder), 0)

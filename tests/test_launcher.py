@@ -18,11 +18,11 @@ from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.launcher import LaunchRunContext, WorkerStatus
 from dagster._core.test_utils import instance_for_test
 
-from pipelines.launcher import WORKER, WarmLauncher
-from resources import settings, state
-from resources.postgres import Server
-from resources.processes import identity, is_alive, pid_of
-from resources.unix_socket import ask
+from pipelines.runtime.launcher import WORKER, WarmLauncher
+from resources.host import settings, state
+from resources.host.embedded_postgres import Server
+from resources.host.processes import identity, is_alive, pid_of
+from resources.host.unix_socket import ask
 from tests.fixtures_postgres import fresh_database
 from tests.launcher_jobs import SERVE, defs
 
@@ -82,7 +82,7 @@ def warm_process(database_server: Server, folder: Path) -> Iterator[Warm]:
     told, socket_path = folder / "told", folder / "warm.sock"
     overrides = {
         "run_launcher": {
-            "module": "pipelines.launcher",
+            "module": "pipelines.runtime.launcher",
             "class": "WarmLauncher",
             "config": {"socket_path": str(socket_path)},
         }

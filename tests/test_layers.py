@@ -1,4 +1,4 @@
-"""Imports point one way. Every import of every file is read, also those inside functions."""
+"""Imports point one way, as the folders say. Every import of every file is read, also those inside functions."""
 
 import ast
 from collections.abc import Iterator
@@ -9,58 +9,27 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILES = sorted([*ROOT.glob("pipelines/**/*.py"), *ROOT.glob("resources/**/*.py")])
 
-# What stands below the middle row, and what above it, from below to above. Every other file of pipelines/ is of the
-# middle row: it may import what is below, and none of its neighbours.
-BELOW = [
-    [
-        "pipelines.map_schema",
-        "pipelines.expressions",
-        "pipelines.asset_keys",
-        "pipelines.compiler.sql",
-        "pipelines.language.iso",
-        "pipelines.runtime.tags",
-        "pipelines.commands.terminal",
-    ],
-    ["pipelines.connectors", "pipelines.map_places", "pipelines.library", "pipelines.reads"],
-    ["pipelines.spelling", "pipelines.language.ownership"],
-    [
-        "pipelines.field_types",
-        "pipelines.neighbours",
-        "pipelines.proofs",
-        "pipelines.identity",
-        "pipelines.conflicts",
-        "pipelines.sheet",
-        "pipelines.selling",
-        "pipelines.sums",
-        "pipelines.postal_form",
-        "pipelines.tellers",
-        "pipelines.uniqueness",
-        "pipelines.limits",
-        "pipelines.withdrawals",
-        "pipelines.write_guard",
-    ],
-    ["pipelines.promises", "pipelines.differences", "pipelines.routes"],
-    ["pipelines.facts", "pipelines.iso_words", "pipelines.form_words"],
-    ["pipelines.descriptions"],
-    ["pipelines.codegen"],
+# The rooms, from below to above: a file imports from its own room and from those below. Two of one line do not know each
+# other.
+ROOMS = [
+    ["resources.host"],
+    ["resources.connectors"],
+    ["resources.store"],
+    ["resources.lake"],
+    ["resources.sandbox"],
+    ["pipelines.language"],
+    ["pipelines.language.lint"],
+    ["pipelines.compiler"],
+    ["pipelines.stages", "pipelines.operations"],
+    ["pipelines.runtime"],
+    ["pipelines.orchestration"],
+    ["pipelines.commands", "pipelines.definitions"],
 ]
-ABOVE = [
-    ["pipelines.outcomes", "pipelines.pictures"],
-    ["pipelines.steps"],
-    ["pipelines.jobs", "pipelines.map_asset", "pipelines.decisions"],
-    ["pipelines.definitions"],
-    ["pipelines.programs"],
-    ["pipelines.commands"],
-]
-NEIGHBOURS = {  # those that are several files
-    "pipelines.map_lint": ("pipelines.map_lint", "pipelines.rules"),
-    "pipelines.checks": ("pipelines.checks",),
-}
 LAZY = {
     "pipelines.commands": "a verb's file is loaded when the verb is called",
-    "pipelines.connectors": "the map names a connector by its dotted path",
-    "resources.words": "the libraries that judge forms are large, and most syncs need none of them",
-    "pipelines.warm": "the warm process imports what a run needs before it forks the first; its callers do not",
+    "pipelines.language.connectors": "the map names a connector by its dotted path",
+    "resources.lake.macros": "the libraries that judge forms are large, and most syncs need none of them",
+    "pipelines.runtime.warm_pool": "it imports what a run needs before it forks the first; its callers do not",
 }
 
 
@@ -72,7 +41,7 @@ MODULES = {name_of(path): ast.parse(path.read_text(encoding="utf-8")) for path i
 
 
 def imports_of(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """(line, module) of every import of ours; `from pipelines import codegen` means the module pipelines.codegen."""
+    """(line, module) of every import of ours; `from pipelines.stages import settle` means pipelines.stages.settle."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -87,17 +56,10 @@ def is_in(module: str, package: str) -> bool:
     return module == package or module.startswith(package + ".")
 
 
-def unit(module: str) -> str:
-    """Files of one unit may import each other: the lint's, the checks', and otherwise only a file itself."""
-    return next((name for name, files in NEIGHBOURS.items() if any(is_in(module, one) for one in files)), module)
-
-
-def row(module: str) -> int:
-    """How high a module of pipelines/ stands; the middle row is 0."""
-    for height, names in enumerate(reversed(BELOW), 1):
-        if module in names:
-            return -height
-    return next((height for height, names in enumerate(ABOVE, 1) if any(is_in(module, name) for name in names)), 0)
+def room_of(module: str) -> tuple[int, str] | None:
+    """How high the module's room stands, and the room: the innermost that holds it."""
+    found = [(height, room) for height, row in enumerate(ROOMS) for room in row if is_in(module, room)]
+    return max(found, key=lambda one: len(one[1]), default=None)
 
 
 def wrong(module: str, imported: str) -> str | None:
@@ -106,13 +68,18 @@ def wrong(module: str, imported: str) -> str | None:
         return "nothing imports the tests"
     if is_in(imported, "resources.sandbox") and not is_in(module, "resources.sandbox"):
         return "the sandbox is the outside world: only tests and its own files import it"
-    if is_in(imported, "pipelines") and is_in(module, "resources"):
-        return "resources/ sits below pipelines/ and does not know it"
-    if is_in(imported, "pipelines") and imported != "pipelines":
-        if unit(module) == unit(imported) or row(imported) < row(module):
-            return None
-        return "neighbours do not import each other" if row(imported) == row(module) else "imports point downwards"
-    return None
+    mine, other = room_of(module), room_of(imported)
+    if mine is None or other is None or other[0] < mine[0]:
+        return None
+    if mine == other:
+        is_verb = mine[1] == "pipelines.commands" and imported != "pipelines.commands.terminal"
+        return "a verb does not import another" if is_verb and imported != module else None
+    return "neighbours do not import each other" if mine[0] == other[0] else "imports point downwards"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_file_stands_in_a_room(module: str):
+    assert room_of(module) or module in ("pipelines", "resources")
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -147,13 +114,16 @@ def test_no_imports_run_in_a_circle():
 
 
 def test_the_rules_of_the_layers_can_fail():
-    assert wrong("resources.store", "pipelines.map_schema") == "resources/ sits below pipelines/ and does not know it"
-    assert wrong("pipelines.sensors", "pipelines.arrivals") == "neighbours do not import each other"
-    assert wrong("pipelines.map_schema", "pipelines.rules.rule") == "imports point downwards"
-    assert wrong("pipelines.arrivals", "pipelines.definitions") == "imports point downwards"
-    assert wrong("pipelines.commands.run", "pipelines.commands.check") == "neighbours do not import each other"
+    assert wrong("resources.store.store", "pipelines.language.schema") == "imports point downwards"
+    assert wrong("resources.connectors.http", "resources.store.store") == "imports point downwards"
+    assert wrong("pipelines.language.schema", "pipelines.language.lint.rule") == "imports point downwards"
+    assert wrong("pipelines.stages.arrive", "pipelines.definitions") == "imports point downwards"
+    assert wrong("pipelines.stages.settle", "pipelines.operations.trace") == "neighbours do not import each other"
+    assert wrong("pipelines.commands.run", "pipelines.commands.check") == "a verb does not import another"
     assert wrong("pipelines.commands.run", "resources.sandbox.shopify")
-    assert wrong("resources.files", "tests.map_draft")
-    assert wrong("pipelines.models", "pipelines.codegen") is None
-    assert wrong("pipelines.rules.flows", "pipelines.rules.paces") is None
-    assert wrong("pipelines.definitions", "pipelines.models") is None
+    assert wrong("resources.connectors.files.connector", "tests.map_draft")
+    assert room_of("pipelines.spare") is None
+    assert wrong("pipelines.commands.run", "pipelines.commands.terminal") is None
+    assert wrong("pipelines.stages.settle", "pipelines.compiler.generate") is None
+    assert wrong("pipelines.language.lint.flows", "pipelines.language.lint.schedules") is None
+    assert wrong("pipelines.definitions", "pipelines.stages.settle") is None

@@ -8,9 +8,9 @@ import yaml
 from click.testing import CliRunner
 
 from pipelines.commands import main
-from pipelines.library import load_library
-from pipelines.map_lint import lint_library
-from pipelines.map_schema import MAP_DIR, IntegrationMap, MapProblem, load_map
+from pipelines.language.library import load_library
+from pipelines.language.lint.report import lint_library
+from pipelines.language.schema import MAP_DIR, IntegrationMap, MapProblem, load_map
 from tests.map_draft import Draft
 
 READY_MADE = sorted(path.stem for path in (MAP_DIR / "library").glob("*.yaml"))

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.limits import Limits
-from pipelines.map_schema import load_map
-from resources.words import teach
+from pipelines.compiler.allocation import Limits
+from pipelines.language.schema import load_map
+from resources.lake.macros import teach
 
 THE_MAP = load_map()
 LIMITS = Limits(THE_MAP, THE_MAP.entities["refunds"])

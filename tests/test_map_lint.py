@@ -5,32 +5,32 @@ from random import Random
 
 import pytest
 
-from pipelines.map_lint import Finding, lint
-from pipelines.map_schema import MapProblem, load_map
-from pipelines.rules import (
-    arrivals,
+from pipelines.language.lint import (
+    allocation,
+    consent,
     contracts,
+    cross_entity,
     destinations,
     drift,
-    finds,
+    effective_dates,
     flows,
-    identities,
-    limits,
+    lookups,
+    matching,
     names,
-    neighbours,
-    owners,
-    proofs,
-    routes,
-    selling,
+    ownership,
+    pricing,
+    reconciliation,
+    routing,
+    row_ownership,
     statuses,
-    sums,
+    streams,
     systems,
-    tellers,
-    turns,
-    uniques,
-    withdrawals,
+    totals,
+    uniqueness,
 )
-from pipelines.rules.rule import RULES, Rule
+from pipelines.language.lint.report import Finding, lint
+from pipelines.language.lint.rule import RULES, Rule
+from pipelines.language.schema import MapProblem, load_map
 from tests.map_draft import Draft
 
 ORDERS, SHOPIFY = "map/entities/orders.yaml: ", "map/systems/shopify.yaml: "
@@ -199,7 +199,7 @@ def test_a_key_with_a_part_missing_is_found(draft: Draft):
 def test_a_field_without_an_owner_is_found(draft: Draft):
     draft.entities["orders"]["fields"]["total"]["owner"] = []
     draft.reads(
-        owners.every_field_has_an_owner,
+        ownership.every_field_has_an_owner,
         ORDERS + "fields.total.owner: field 'total' has no owner; add owner: <system or role>",
     )
 
@@ -207,7 +207,7 @@ def test_a_field_without_an_owner_is_found(draft: Draft):
 def test_an_unknown_owner_is_found(draft: Draft):
     draft.entities["orders"]["fields"]["city"]["owner"] = "loyalty"
     draft.reads(
-        owners.every_field_has_an_owner,
+        ownership.every_field_has_an_owner,
         ORDERS + "fields.city.owner: no system has the role loyalty",
         "map/systems/<name>",
     )
@@ -215,13 +215,13 @@ def test_an_unknown_owner_is_found(draft: Draft):
 
 def test_existence_without_an_owner_is_found(draft: Draft):
     del draft.entities["products"]["exists"]
-    draft.reads(owners.every_field_has_an_owner, "map/entities/products.yaml: exists: ", "add exists: {owner:")
+    draft.reads(ownership.every_field_has_an_owner, "map/entities/products.yaml: exists: ", "add exists: {owner:")
 
 
 def test_an_owner_that_never_sends_its_field_is_found(draft: Draft):
     draft.entities["products"]["fields"]["is_active"]["owner"] = "storefront"
     draft.reads(
-        owners.owners_say_their_fields,
+        ownership.owners_say_their_fields,
         "map/entities/products.yaml: fields.is_active.owner: storefront never sends 'is_active'",
         "spell it under says.products.fields in map/systems/shopify.yaml",
     )
@@ -230,7 +230,7 @@ def test_an_owner_that_never_sends_its_field_is_found(draft: Draft):
 def test_a_required_field_that_one_origin_does_not_spell_is_found(draft: Draft):
     draft.entities["orders"]["fields"]["country"]["required"] = True
     draft.reads(
-        owners.required_fields_have_a_source,
+        ownership.required_fields_have_a_source,
         "map/systems/wholesale.yaml: streams.order_files.says.orders.fields: does not spell 'country'",
         "drop `required`",
     )
@@ -238,7 +238,7 @@ def test_a_required_field_that_one_origin_does_not_spell_is_found(draft: Draft):
 
 def test_an_entity_that_begins_nowhere_is_found(draft: Draft):
     del draft.systems["tryton"]["streams"]["products"]["says"]["products"]["originates"]
-    draft.reads(owners.records_begin_somewhere, "map/entities/products.yaml: entity: ", 'add `originates: "true"`')
+    draft.reads(ownership.records_begin_somewhere, "map/entities/products.yaml: entity: ", 'add `originates: "true"`')
 
 
 def test_records_that_no_flow_brings_are_found(draft: Draft):
@@ -247,7 +247,7 @@ def test_records_that_no_flow_brings_are_found(draft: Draft):
         "from": "shopify"
     }
     draft.reads(
-        owners.records_arrive_by_a_flow,
+        ownership.records_arrive_by_a_flow,
         ORDERS + "flows: records of orders begin in wholesale, and no flow promises to bring them",
         "from: wholesale",
     )
@@ -256,7 +256,7 @@ def test_records_that_no_flow_brings_are_found(draft: Draft):
 def test_two_owners_of_one_location_are_found(draft: Draft):
     draft.systems["warehouse"]["locations"].append("MAIN")
     draft.reads(
-        owners.locations_have_one_owner,
+        ownership.locations_have_one_owner,
         "map/systems/warehouse.yaml: locations: MAIN belongs to tryton already",
         "take it out of one",
     )
@@ -265,7 +265,7 @@ def test_two_owners_of_one_location_are_found(draft: Draft):
 def test_a_count_of_somebody_elses_location_is_found(draft: Draft):
     draft.systems["warehouse"]["locations"] = ["4PL"]
     draft.reads(
-        owners.systems_speak_for_their_own_locations,
+        ownership.systems_speak_for_their_own_locations,
         "map/systems/warehouse.yaml: streams.stock_counts.says.stock.key: speaks for location 3PL",
         "add it to `locations`",
     )
@@ -277,7 +277,7 @@ def test_a_system_that_is_sent_its_own_field_is_found(draft: Draft):
     draft.systems["tryton"]["takes"]["orders"].append("erp_number")
     draft.systems["tryton"]["stores"]["orders"]["erp_number"] = "value"
     draft.reads(
-        owners.no_owner_gets_its_own_field,
+        ownership.no_owner_gets_its_own_field,
         ORDERS + "flows.orders_to_erp.fields: sends 'erp_number' to tryton, which owns it",
         "leave it out",
     )
@@ -290,7 +290,7 @@ def test_a_field_that_two_owners_send_each_other_is_found(draft: Draft):
     back = draft.entities["orders"]["flows"]["orders_to_erp"] | {"to": "shopify", "fields": ["currency"], "with": []}
     draft.entities["orders"]["flows"]["orders_back"] = back
     draft.reads(
-        owners.no_field_goes_in_a_circle,
+        ownership.no_field_goes_in_a_circle,
         ORDERS + "fields.currency.owner: erp, shopify own 'currency' and are all sent it",
         "name one owner",
     )
@@ -300,13 +300,13 @@ def test_two_owners_may_each_be_sent_what_began_with_the_other(draft: Draft):
     flow = draft.entities["refunds"]["flows"]["refunds_to_storefront"]
     assert draft.findings() == []
     flow["when"] = "status = 'paid' and recorded_at is null"
-    assert {finding.rule for finding in draft.findings()} == {owners.no_field_goes_in_a_circle.__name__}
+    assert {finding.rule for finding in draft.findings()} == {ownership.no_field_goes_in_a_circle.__name__}
 
 
 def test_entities_that_wait_for_each_other_are_found(draft: Draft):
     draft.entities["products"]["fields"]["title"]["references"] = "fulfilments"
     draft.reads(
-        owners.entities_do_not_wait_in_a_circle,
+        ownership.entities_do_not_wait_in_a_circle,
         "map/entities/fulfilments.yaml: fields: ownership runs in a circle: "
         "fulfilments <- orders <- products <- fulfilments",
         "take one of these",
@@ -315,12 +315,14 @@ def test_entities_that_wait_for_each_other_are_found(draft: Draft):
 
 def test_a_resolve_that_does_not_fit_the_type_is_found(draft: Draft):
     draft.entities["orders"]["fields"]["city"]["resolve"] = "furthest"
-    draft.reads(owners.resolve_fits_the_type, ORDERS + "fields.city.resolve: furthest needs a list of statuses")
+    draft.reads(ownership.resolve_fits_the_type, ORDERS + "fields.city.resolve: furthest needs a list of statuses")
 
 
 def test_a_restore_that_no_flow_carries_is_found(draft: Draft):
     draft.entities["orders"]["fields"]["country_name"]["on_foreign_write"] = "restore"
-    draft.reads(owners.restores_have_a_way_back, ORDERS + "fields.country_name.on_foreign_write: ", "or write `hold`")
+    draft.reads(
+        ownership.restores_have_a_way_back, ORDERS + "fields.country_name.on_foreign_write: ", "or write `hold`"
+    )
 
 
 # Statuses
@@ -425,7 +427,7 @@ def test_a_canary_that_is_not_chosen_is_found(draft: Draft):
 def test_an_entity_that_no_one_reconciles_is_found(draft: Draft):
     del draft.entities["orders"]["reconcile"]
     found = draft.reads(
-        proofs.entities_are_reconciled,
+        reconciliation.entities_are_reconciled,
         ORDERS + "reconcile: nobody proves that the systems agree on orders; add a reconciliation",
         "until then orders_to_3pl, orders_to_erp, orders_to_supplier may run in `mode: shadow` only",
     )
@@ -436,7 +438,7 @@ def test_what_makes_a_flow_provisional_is_no_error_while_it_runs_in_shadow(draft
     del draft.entities["orders"]["reconcile"]
     for name in ("orders_to_erp", "orders_to_3pl", "orders_to_supplier"):
         draft.entities["orders"]["flows"][name]["mode"] = "shadow"
-    found = draft.reads(proofs.entities_are_reconciled, ORDERS + "reconcile: ")
+    found = draft.reads(reconciliation.entities_are_reconciled, ORDERS + "reconcile: ")
     assert found.severity == "provisional"
     verdicts = {verdict.flow: verdict for verdict in lint(load_map(draft.folder)).verdicts}
     assert str(found) in verdicts["orders_to_erp"].why
@@ -447,7 +449,7 @@ def test_what_makes_a_flow_provisional_is_no_error_while_it_runs_in_shadow(draft
 def test_a_first_tier_destination_without_a_reconciliation_is_found(draft: Draft):
     draft.entities["orders"]["reconcile"]["storefront_and_erp"]["between"] = ["storefront", "us"]
     draft.reads(
-        proofs.first_tier_destinations_are_reconciled,
+        reconciliation.first_tier_destinations_are_reconciled,
         ORDERS + "flows.orders_to_erp.tier: is of the first tier, and nothing compares orders with tryton",
         "or lower the tier",
     )
@@ -455,14 +457,16 @@ def test_a_first_tier_destination_without_a_reconciliation_is_found(draft: Draft
 
 def test_what_cannot_be_reconciled_is_a_hint(draft: Draft):
     draft.entities["stock"]["unreconciled"] = "each shelf is counted once"
-    found = draft.reads(proofs.unreconciled_entities_are_remembered, "map/entities/stock.yaml: unreconciled: nobody")
+    found = draft.reads(
+        reconciliation.unreconciled_entities_are_remembered, "map/entities/stock.yaml: unreconciled: nobody"
+    )
     assert found.severity == "hint"
 
 
 def test_a_reconciliation_with_an_unknown_side_is_found(draft: Draft):
     draft.entities["products"]["reconcile"]["erp_and_storefront"]["between"][0] = "pim"
     draft.reads(
-        proofs.reconciliations_compare_what_is_there,
+        reconciliation.reconciliations_compare_what_is_there,
         "map/entities/products.yaml: reconcile.erp_and_storefront.between: no system has the role pim",
     )
 
@@ -470,7 +474,7 @@ def test_a_reconciliation_with_an_unknown_side_is_found(draft: Draft):
 def test_a_reconciliation_of_an_unknown_field_is_found(draft: Draft):
     draft.entities["orders"]["reconcile"]["storefront_and_erp"]["fields"]["totals"] = "exact"
     draft.reads(
-        proofs.reconciliations_compare_what_is_there,
+        reconciliation.reconciliations_compare_what_is_there,
         ORDERS + "reconcile.storefront_and_erp.fields: orders has no field 'totals' (did you mean total?)",
     )
 
@@ -478,7 +482,7 @@ def test_a_reconciliation_of_an_unknown_field_is_found(draft: Draft):
 def test_a_reconciliation_with_a_side_that_gives_no_snapshot_is_found(draft: Draft):
     del draft.systems["tryton"]["streams"]["sales"]["arrives"]["snapshot"]
     draft.reads(
-        proofs.reconciled_sides_can_be_read,
+        reconciliation.reconciled_sides_can_be_read,
         ORDERS + "reconcile.storefront_and_erp.between: erp gives no snapshot of orders",
         "add arrives.snapshot to a stream in map/systems/tryton.yaml",
     )
@@ -487,7 +491,7 @@ def test_a_reconciliation_with_a_side_that_gives_no_snapshot_is_found(draft: Dra
 def test_a_reconciled_field_that_no_snapshot_spells_is_found(draft: Draft):
     draft.entities["orders"]["reconcile"]["storefront_and_erp"]["fields"]["tax_total"] = 0.01
     draft.reads(
-        proofs.reconciled_sides_can_be_read,
+        reconciliation.reconciled_sides_can_be_read,
         ORDERS + "reconcile.storefront_and_erp.fields.tax_total: no snapshot of erp spells 'tax_total'",
     )
 
@@ -495,7 +499,9 @@ def test_a_reconciled_field_that_no_snapshot_spells_is_found(draft: Draft):
 def test_a_reconciliation_that_does_not_wait_for_the_promise_is_found(draft: Draft):
     draft.entities["orders"]["reconcile"]["storefront_and_erp"]["within"] = "1m"
     draft.reads(
-        proofs.reconciliations_wait_for_promises, ORDERS + "reconcile.storefront_and_erp.within: ", "within: 2m or more"
+        reconciliation.reconciliations_wait_for_promises,
+        ORDERS + "reconcile.storefront_and_erp.within: ",
+        "within: 2m or more",
     )
 
 
@@ -506,7 +512,7 @@ def test_a_business_proof_that_nobody_wrote_is_found(draft: Draft):
     told = draft.entities["payments"]["proofs"]
     told["chargebacks_are_booked"] = told.pop("captured_against_invoiced")
     draft.reads(
-        proofs.business_proofs_are_written,
+        reconciliation.business_proofs_are_written,
         PAYMENTS + "proofs.chargebacks_are_booked: there is no model of this name",
         "write dbt_project/models/reconciliation/chargebacks_are_booked.sql",
     )
@@ -516,7 +522,7 @@ def test_a_business_proof_of_another_entity_is_found(draft: Draft):
     moved = draft.entities["refunds"]["proofs"].pop("over_refunded")
     draft.entities["payments"]["proofs"]["over_refunded"] = moved
     draft.reads(
-        proofs.business_proofs_are_written,
+        reconciliation.business_proofs_are_written,
         PAYMENTS + "proofs.over_refunded: no step builds",
         'tags=["reconcile_payments"]',
     )
@@ -526,8 +532,8 @@ def test_a_business_proof_without_a_steward_a_schedule_or_a_threshold_is_found(d
     told = draft.entities["payments"]["proofs"]["captured_against_ordered"]
     for key, value, rule, fix in (
         ("steward", "somebody", destinations.stewards_can_be_asked, "write team:<name>"),
-        ("every", "daily", arrivals.schedules_are_cron, "is no schedule"),
-        ("alarm_above", "many", arrivals.shares_are_shares, "write 0 or 0.5%"),
+        ("every", "daily", streams.schedules_are_cron, "is no schedule"),
+        ("alarm_above", "many", streams.shares_are_shares, "write 0 or 0.5%"),
     ):
         before = told.get(key)
         told[key] = value
@@ -540,13 +546,13 @@ def test_a_business_proof_without_a_steward_a_schedule_or_a_threshold_is_found(d
 
 def test_a_stream_that_nothing_brings_is_found(draft: Draft):
     draft.systems["tryton"]["streams"]["shipments"]["arrives"] = {}
-    draft.reads(arrivals.streams_arrive, "map/systems/tryton.yaml: streams.shipments.arrives: ", "add webhook, poll")
+    draft.reads(streams.streams_arrive, "map/systems/tryton.yaml: streams.shipments.arrives: ", "add webhook, poll")
 
 
 def test_a_pace_that_is_no_duration_is_found(draft: Draft):
     draft.systems["tryton"]["streams"]["shipments"]["arrives"]["poll"] = "often"
     draft.reads(
-        arrivals.polls_are_durations, "map/systems/tryton.yaml: streams.shipments.arrives.poll: 'often'", "as in 15m"
+        streams.polls_are_durations, "map/systems/tryton.yaml: streams.shipments.arrives.poll: 'often'", "as in 15m"
     )
 
 
@@ -554,7 +560,7 @@ def test_a_pace_that_is_no_duration_is_found(draft: Draft):
 def test_a_schedule_that_is_no_cron_is_found(draft: Draft, cron: str):
     draft.entities["products"]["reconcile"]["erp_and_storefront"]["every"] = cron
     draft.reads(
-        arrivals.schedules_are_cron,
+        streams.schedules_are_cron,
         "map/entities/products.yaml: reconcile.erp_and_storefront.every: ",
         "write minute, hour, day, month and weekday",
     )
@@ -562,7 +568,7 @@ def test_a_schedule_that_is_no_cron_is_found(draft: Draft, cron: str):
 
 def test_webhooks_that_nothing_catches_up_are_found(draft: Draft):
     del draft.systems["shopify"]["streams"]["orders_read"]
-    found = [one for one in draft.findings() if one.rule == arrivals.webhooks_are_caught_up.__name__]
+    found = [one for one in draft.findings() if one.rule == streams.webhooks_are_caught_up.__name__]
     assert sorted(finding.place.key for finding in found) == ["streams.orders.arrives"] * 3 + [
         "streams.orders_deleted.arrives"
     ]
@@ -572,7 +578,7 @@ def test_webhooks_that_nothing_catches_up_are_found(draft: Draft):
 def test_a_field_that_a_lost_webhook_would_lose_is_found(draft: Draft):
     del draft.systems["shopify"]["streams"]["orders_read"]["says"]["orders"]["fields"]["phone"]
     draft.reads(
-        arrivals.catch_ups_tell_as_much,
+        streams.catch_ups_tell_as_much,
         SHOPIFY + "streams.orders.says.orders.fields: tells phone, which no poll of shopify does",
         "spell it in the polled stream too",
     )
@@ -581,7 +587,7 @@ def test_a_field_that_a_lost_webhook_would_lose_is_found(draft: Draft):
 def test_a_trusted_clock_without_its_time_is_found(draft: Draft):
     del draft.systems["tryton"]["streams"]["sales"]["occurred_at"]
     draft.reads(
-        arrivals.clocks_are_spelled,
+        streams.clocks_are_spelled,
         "map/systems/tryton.yaml: streams.sales.occurred_at: the clock is trusted",
         "add occ",
     )
@@ -591,7 +597,7 @@ def test_an_untrusted_clock_without_a_sequence_is_found(draft: Draft):
     draft.systems["wholesale"]["clock"] = "untrusted"
     del draft.systems["wholesale"]["streams"]["order_files"]["file"]["as_of"]
     draft.reads(
-        arrivals.clocks_are_spelled,
+        streams.clocks_are_spelled,
         "map/systems/wholesale.yaml: streams.order_files.sequence: the clock is not trusted",
         "add sequence",
     )
@@ -600,7 +606,7 @@ def test_an_untrusted_clock_without_a_sequence_is_found(draft: Draft):
 def test_a_complete_snapshot_without_names_is_found(draft: Draft):
     del draft.systems["warehouse"]["streams"]["stock_counts"]["remote_id"]
     draft.reads(
-        arrivals.complete_snapshots_name_their_records,
+        streams.complete_snapshots_name_their_records,
         "map/systems/warehouse.yaml: streams.stock_counts.remote_id: ",
         "add remote_id",
     )
@@ -609,7 +615,7 @@ def test_a_complete_snapshot_without_names_is_found(draft: Draft):
 def test_a_file_stream_without_a_format_is_found(draft: Draft):
     del draft.systems["warehouse"]["streams"]["despatches"]["file"]
     draft.reads(
-        arrivals.files_say_how_they_are_written,
+        streams.files_say_how_they_are_written,
         "map/systems/warehouse.yaml: streams.despatches.file: ",
         "add file: {format: csv}",
     )
@@ -618,7 +624,7 @@ def test_a_file_stream_without_a_format_is_found(draft: Draft):
 def test_an_xml_stream_that_does_not_say_where_a_record_begins_is_found(draft: Draft):
     del draft.systems["warehouse"]["streams"]["despatches"]["file"]["row"]
     draft.reads(
-        arrivals.files_say_how_they_are_written, "map/systems/warehouse.yaml: streams.despatches.file.row: ", "add row:"
+        streams.files_say_how_they_are_written, "map/systems/warehouse.yaml: streams.despatches.file.row: ", "add row:"
     )
 
 
@@ -626,14 +632,14 @@ def test_an_xml_stream_that_does_not_say_where_a_record_begins_is_found(draft: D
 def test_a_file_that_cannot_be_decoded_is_found(draft: Draft, key: str, value: str):
     draft.systems["warehouse"]["streams"]["stock_counts"]["file"][key] = value
     draft.reads(
-        arrivals.files_can_be_decoded, f"map/systems/warehouse.yaml: streams.stock_counts.file.{key}: {value!r} is no"
+        streams.files_can_be_decoded, f"map/systems/warehouse.yaml: streams.stock_counts.file.{key}: {value!r} is no"
     )
 
 
 def test_a_share_that_is_none_is_found(draft: Draft):
     draft.systems["warehouse"]["streams"]["stock_counts"]["largest_disappearance"] = "some"
     draft.reads(
-        arrivals.shares_are_shares,
+        streams.shares_are_shares,
         "map/systems/warehouse.yaml: streams.stock_counts.largest_disappearance: 'some' is no percentage; write 5%",
     )
 
@@ -711,19 +717,19 @@ def test_money_without_a_currency_is_found(draft: Draft):
 def test_a_rule_that_reads_what_cannot_be_reached_is_found(draft: Draft, that: str, says: str):
     draft.entities["fulfilments"]["rules"]["shipped_after_ordered"]["that"] = that
     place = "map/entities/fulfilments.yaml: rules.shipped_after_ordered.that: "
-    draft.reads(neighbours.rules_read_what_is_referred_to, place, says)
+    draft.reads(cross_entity.rules_read_what_is_referred_to, place, says)
 
 
 def test_two_ways_to_what_a_rule_reads_are_found(draft: Draft):
     draft.entities["fulfilments"]["fields"]["location"]["references"] = "orders"
-    found = [one for one in draft.findings() if one.rule == neighbours.rules_read_what_is_referred_to.__name__]
+    found = [one for one in draft.findings() if one.rule == cross_entity.rules_read_what_is_referred_to.__name__]
     assert "location, order_number all refer to orders; leave `references` at one of them" in str(found[0])
 
 
 def test_a_rule_of_lines_that_would_reject_nothing_is_found(draft: Draft):
     draft.entities["order_lines"]["rules"] = {"priced": {"that": "unit_price is not null", "steward": "team:finance"}}
     draft.reads(
-        neighbours.rules_of_lines_are_warnings,
+        cross_entity.rules_of_lines_are_warnings,
         "map/entities/order_lines.yaml: rules.priced.severity: is reject",
         "write severity: warn",
     )
@@ -745,7 +751,7 @@ def test_a_word_that_goes_back_and_is_no_status_is_found(draft: Draft):
 def test_a_sum_of_what_is_no_amount_is_found(draft: Draft):
     draft.entities["orders"]["adds_up"]["less"] = ["discount"]
     draft.reads(
-        sums.sums_add_up_what_is_there,
+        totals.sums_add_up_what_is_there,
         ORDERS + "adds_up.less: orders has no field 'discount' (did you mean discount_total?)",
     )
 
@@ -753,7 +759,7 @@ def test_a_sum_of_what_is_no_amount_is_found(draft: Draft):
 def test_a_sum_of_a_field_of_another_kind_is_found(draft: Draft):
     draft.entities["orders"]["adds_up"]["lines"]["tax_rate"] = "title"
     draft.reads(
-        sums.sums_add_up_what_is_there,
+        totals.sums_add_up_what_is_there,
         ORDERS + "adds_up.lines.tax_rate: 'title' is of type text, and a rate is needed here",
     )
 
@@ -769,7 +775,7 @@ def test_a_sum_of_lines_of_another_entity_is_found(draft: Draft):
 def test_a_tax_on_what_is_not_added_is_found(draft: Draft):
     draft.entities["orders"]["adds_up"]["plus"].remove("shipping_total")
     draft.reads(
-        sums.taxed_amounts_are_added,
+        totals.taxed_amounts_are_added,
         ORDERS + "adds_up.tax.rates: 'shipping_total' is not added",
         "add it to plus, or delete its rate",
     )
@@ -822,10 +828,10 @@ def test_an_item_outside_an_unfolded_list_is_found(draft: Draft):
 
 
 def test_a_connector_that_cannot_be_imported_is_found(draft: Draft):
-    draft.systems["warehouse"]["connector"] = "resources.files.Dorp"
+    draft.systems["warehouse"]["connector"] = "resources.connectors.files.connector.Dorp"
     draft.reads(
         systems.connectors_answer_their_questions,
-        "map/systems/warehouse.yaml: connector: resources.files.Dorp cannot be imported",
+        "map/systems/warehouse.yaml: connector: resources.connectors.files.connector.Dorp cannot be imported",
         "dotted path",
     )
 
@@ -834,7 +840,7 @@ def test_a_connector_that_cannot_do_what_is_asked_is_found(draft: Draft):
     draft.systems["warehouse"]["streams"]["despatches"]["arrives"]["webhook"] = ["despatched"]
     found = [one for one in draft.findings() if one.rule == systems.connectors_answer_their_questions.__name__]
     assert str(found[0]).startswith(
-        "map/systems/warehouse.yaml: streams.despatches.arrives: resources.files.Drop has no read_webhook(); write it"
+        "map/systems/warehouse.yaml: streams.despatches.arrives: resources.connectors.files.connector.Drop has no read_webhook(); write it"
     )
 
 
@@ -851,7 +857,7 @@ def test_a_setting_that_the_connector_does_not_know_is_found(draft: Draft):
     draft.systems["warehouse"]["settings"]["pasword"] = draft.systems["warehouse"]["settings"].pop("password")
     draft.reads(
         systems.settings_are_the_connectors,
-        "map/systems/warehouse.yaml: settings.pasword: resources.files.Drop has no such setting (did you mean password?)",
+        "map/systems/warehouse.yaml: settings.pasword: resources.connectors.files.connector.Drop has no such setting (did you mean password?)",
     )
 
 
@@ -914,20 +920,18 @@ def test_no_broken_map_stops_the_lint(draft: Draft, seed: int):
 
 def test_what_has_no_single_key_of_its_own_cannot_be_matched(draft: Draft):
     draft.entities["stock"]["match"] = {"place": {"by": "location"}}
-    draft.reads(identities.matched_records_have_one_key, "map/entities/stock.yaml: match: ", "several parts", "delete")
+    draft.reads(matching.matched_records_have_one_key, "map/entities/stock.yaml: match: ", "several parts", "delete")
 
 
 def test_a_match_that_is_called_like_something_else_is_found(draft: Draft):
     draft.entities["customers"]["match"]["known_as"] = {"by": "name"}
-    draft.reads(
-        identities.match_names_are_free, "map/entities/customers.yaml: match.known_as: ", "names something else"
-    )
+    draft.reads(matching.match_names_are_free, "map/entities/customers.yaml: match.known_as: ", "names something else")
 
 
 def test_a_customer_inside_an_order_without_an_id_of_its_own_is_found(draft: Draft):
     del draft.systems["shopify"]["streams"]["orders"]["says"]["customers"]["remote_id"]
     draft.reads(
-        identities.what_is_told_aside_has_an_id_of_its_own,
+        matching.what_is_told_aside_has_an_id_of_its_own,
         SHOPIFY + "streams.orders.says.customers.remote_id: ",
         "the id of consents, orders",
     )
@@ -983,7 +987,7 @@ LINES = "map/entities/order_lines.yaml: routes.places"
 def test_a_line_that_two_places_would_ship_is_found_with_an_example(draft: Draft):
     places = draft.entities["order_lines"]["routes"]["places"]
     places["3PL"]["when"] = places["3PL"]["when"].replace("orders.pickup_location is null and ", "")
-    found = draft.reads(routes.lines_have_one_route, LINES + ": a line with ", "fits 3PL, STORE", "exclude each other")
+    found = draft.reads(routing.lines_have_one_route, LINES + ": a line with ", "fits 3PL, STORE", "exclude each other")
     assert "orders.total" in found.says, "whoever reads it can see which line"
 
 
@@ -995,7 +999,7 @@ def test_a_border_that_two_conditions_share_is_found(draft: Draft):
     }
     draft.entities["orders"]["flows"].pop("orders_to_supplier")
     draft.systems.pop("supplier")
-    draft.reads(routes.lines_have_one_route, LINES + ": a line with orders.total 500.0 fits 3PL, MAIN")
+    draft.reads(routing.lines_have_one_route, LINES + ": a line with orders.total 500.0 fits 3PL, MAIN")
 
 
 def test_lines_that_no_place_takes_are_found(draft: Draft):
@@ -1003,23 +1007,23 @@ def test_lines_that_no_place_takes_are_found(draft: Draft):
         "orders.country = 'NL' and orders.total > 500 and orders.pickup_location is null and not coalesce(products.is_dropshipped, false)"
     )
     draft.reads(
-        routes.lines_have_one_route, LINES + ": no place takes the lines that fit none", "leave out `when` of one"
+        routing.lines_have_one_route, LINES + ": no place takes the lines that fit none", "leave out `when` of one"
     )
 
 
 def test_a_place_whose_shipper_is_told_nothing_is_found(draft: Draft):
     draft.entities["order_lines"]["routes"]["places"]["SUPPLIER"]["by"] = "shopify"
-    draft.reads(routes.shippers_are_told, LINES + ".SUPPLIER.by: nobody tells shopify", "ships: SUPPLIER")
+    draft.reads(routing.shippers_are_told, LINES + ".SUPPLIER.by: nobody tells shopify", "ships: SUPPLIER")
 
 
 def test_a_place_of_nobody_is_found(draft: Draft):
     draft.entities["order_lines"]["routes"]["places"]["3PL"]["by"] = "warehouze"
-    draft.reads(routes.shippers_are_told, LINES + ".3PL.by: 'warehouze' is no system", "did you mean warehouse?")
+    draft.reads(routing.shippers_are_told, LINES + ".3PL.by: 'warehouze' is no system", "did you mean warehouse?")
 
 
 def test_a_flow_from_a_place_that_is_not_is_found(draft: Draft):
     draft.entities["orders"]["flows"]["orders_to_3pl"]["ships"] = "3LP"
-    found = [one for one in draft.findings() if one.rule == routes.flows_ship_from_places_that_are.__name__]
+    found = [one for one in draft.findings() if one.rule == routing.flows_ship_from_places_that_are.__name__]
     assert str(found[0]).startswith(ORDERS + "flows.orders_to_3pl.ships: '3LP' is no place")
     assert "did you mean 3PL?" in found[0].says
 
@@ -1045,7 +1049,7 @@ def test_what_is_shown_of_a_field_that_does_not_travel_is_found(draft: Draft):
 )
 def test_records_that_cannot_be_found_by_their_field_are_found(draft: Draft, change: dict[str, str], says: str):
     draft.systems["parcelhub"]["streams"]["tracking"]["says"]["fulfilments"] |= change
-    found = [one for one in draft.findings() if one.rule == finds.what_finds_a_record_is_told.__name__]
+    found = [one for one in draft.findings() if one.rule == lookups.what_finds_a_record_is_told.__name__]
     assert [str(one) for one in found] == [
         f"map/systems/parcelhub.yaml: streams.tracking.says.fulfilments.finds_by: {found[0].says}"
     ]
@@ -1065,7 +1069,7 @@ def test_records_that_cannot_be_found_by_their_field_are_found(draft: Draft, cha
 )
 def test_an_entity_that_cannot_turn_by_itself_is_found(draft: Draft, entity: str, field: str, advice: str):
     draft.entities[entity]["turns_at"] = field
-    draft.reads(turns.what_turns_by_itself_says_when, f"map/entities/{entity}.yaml: turns_at: ", advice)
+    draft.reads(effective_dates.what_turns_by_itself_says_when, f"map/entities/{entity}.yaml: turns_at: ", advice)
 
 
 # Values that one record alone may have
@@ -1081,7 +1085,7 @@ def test_an_entity_that_cannot_turn_by_itself_is_found(draft: Draft, entity: str
 )
 def test_what_cannot_be_unique_is_found(draft: Draft, entity: str, told: dict[str, object], says: str):
     draft.entities[entity]["unique"] = told
-    draft.reads(uniques.unique_fields_are_there, f"map/entities/{entity}.yaml: {says}")
+    draft.reads(uniqueness.unique_fields_are_there, f"map/entities/{entity}.yaml: {says}")
 
 
 # What records may come to together
@@ -1102,12 +1106,14 @@ REFUNDS = "map/entities/refunds.yaml: "
 )
 def test_a_limit_that_cannot_be_added_up_is_found(draft: Draft, changes: dict[str, str], says: str):
     draft.entities["refunds"]["limits"]["captured"] |= changes
-    draft.reads(limits.limits_can_be_added_up, REFUNDS + f"limits.captured: {says}")
+    draft.reads(allocation.limits_can_be_added_up, REFUNDS + f"limits.captured: {says}")
 
 
 def test_a_limit_of_the_name_of_a_field_is_found(draft: Draft):
     draft.entities["refunds"]["limits"]["amount"] = draft.entities["refunds"]["limits"].pop("captured")
-    draft.reads(limits.limits_can_be_added_up, REFUNDS + "limits.amount: 'amount' is the name of a field or rule, too")
+    draft.reads(
+        allocation.limits_can_be_added_up, REFUNDS + "limits.amount: 'amount' is the name of a field or rule, too"
+    )
 
 
 @pytest.mark.parametrize(
@@ -1119,7 +1125,7 @@ def test_a_limit_of_the_name_of_a_field_is_found(draft: Draft):
 )
 def test_a_limit_that_holds_nothing_is_found(draft: Draft, holds: list[str], says: str):
     draft.entities["refunds"]["limits"]["captured"]["holds"] = holds
-    draft.reads(limits.limits_hold_flows, REFUNDS + f"limits.captured.holds: {says}")
+    draft.reads(allocation.limits_hold_flows, REFUNDS + f"limits.captured.holds: {says}")
 
 
 # What a person does by hand
@@ -1137,7 +1143,8 @@ def test_a_limit_that_holds_nothing_is_found(draft: Draft, holds: list[str], say
 def test_advice_that_nobody_can_follow_is_found(draft: Draft, sentence: str, says: str):
     draft.entities["refunds"]["reconcile"]["shop_and_payments"]["by_hand"]["missing there"] = sentence
     draft.reads(
-        proofs.what_is_done_by_hand_can_be_done, REFUNDS + f"reconcile.shop_and_payments.by_hand.missing there: {says}"
+        reconciliation.what_is_done_by_hand_can_be_done,
+        REFUNDS + f"reconcile.shop_and_payments.by_hand.missing there: {says}",
     )
 
 
@@ -1147,23 +1154,21 @@ def test_advice_that_nobody_can_follow_is_found(draft: Draft, sentence: str, say
 def test_an_entity_that_hangs_on_nothing_is_found(draft: Draft):
     draft.entities["consents"]["of"] = "customer"
     draft.reads(
-        withdrawals.what_hangs_on_a_record_is_spelled_for_each,
+        consent.what_hangs_on_a_record_is_spelled_for_each,
         CONSENTS + "of: there is no entity 'customer' (did you mean customers?)",
     )
 
 
 def test_an_entity_of_another_that_does_not_say_each_of_what_is_found(draft: Draft):
     del draft.entities["consents"]["of"]
-    draft.reads(
-        withdrawals.what_hangs_on_a_record_is_spelled_for_each, CONSENTS + "of: `of` and `each` belong together"
-    )
+    draft.reads(consent.what_hangs_on_a_record_is_spelled_for_each, CONSENTS + "of: `of` and `each` belong together")
 
 
 def test_a_channel_that_the_entity_does_not_have_is_found(draft: Draft):
     each = draft.systems["tryton_crm"]["streams"]["subscriptions"]["says"]["consents"]["each"]
     each["post"] = each.pop("sms")
     draft.reads(
-        withdrawals.what_hangs_on_a_record_is_spelled_for_each,
+        consent.what_hangs_on_a_record_is_spelled_for_each,
         "map/systems/tryton_crm.yaml: streams.subscriptions.says.consents.each: spells each of post; consents have email, sms",
     )
 
@@ -1171,7 +1176,7 @@ def test_a_channel_that_the_entity_does_not_have_is_found(draft: Draft):
 def test_a_lift_without_a_withdrawal_is_found(draft: Draft):
     draft.entities["consents"]["fields"]["crm_status"]["lifted_by"] = "level = 'confirmed'"
     draft.reads(
-        withdrawals.only_withdrawals_are_lifted,
+        consent.only_withdrawals_are_lifted,
         CONSENTS + "fields.crm_status.lifted_by: 'crm_status' knows no withdrawal that could be lifted",
     )
 
@@ -1179,7 +1184,7 @@ def test_a_lift_without_a_withdrawal_is_found(draft: Draft):
 def test_a_field_that_follows_no_status_is_found(draft: Draft):
     draft.entities["consents"]["fields"]["since"]["follows"] = "channel"
     draft.reads(
-        withdrawals.only_withdrawals_are_lifted,
+        consent.only_withdrawals_are_lifted,
         CONSENTS + "fields.since.follows: 'channel' is no status that a withdrawal wins",
     )
 
@@ -1190,22 +1195,22 @@ def test_a_field_that_follows_no_status_is_found(draft: Draft):
 @pytest.mark.parametrize(
     ("key", "told", "rule", "says"),
     [
-        ("lines", "order_line", selling.what_is_sold_is_there, "'order_line' are no lines of anything (did you mean order_lines?)"),
-        ("buyer", {"entity": "stock", "number": "customer"}, selling.what_is_sold_is_there,
+        ("lines", "order_line", pricing.what_is_sold_is_there, "'order_line' are no lines of anything (did you mean order_lines?)"),
+        ("buyer", {"entity": "stock", "number": "customer"}, pricing.what_is_sold_is_there,
          "of 'stock' nobody knows by which number a channel knows them; name one that is matched: customers"),
-        ("at", "placed", selling.what_is_sold_is_there, "orders has no field 'placed' (did you mean placed_at?)"),
-        ("lists.group", {}, selling.lists_are_named_or_found, "write `list` or `has`"),
-        ("lists.group", {"has": {"acount": "orders.customer"}}, selling.lists_are_named_or_found,
+        ("at", "placed", pricing.what_is_sold_is_there, "orders has no field 'placed' (did you mean placed_at?)"),
+        ("lists.group", {}, pricing.lists_are_named_or_found, "write `list` or `has`"),
+        ("lists.group", {"has": {"acount": "orders.customer"}}, pricing.lists_are_named_or_found,
          "prices has no field 'acount' (did you mean account?)"),
-        ("lists.group", {"list": "customers.group"}, selling.lists_are_named_or_found, "customers has no field 'group'"),
-        ("lists.group", {"list": "price_group"}, selling.lists_are_named_or_found,
+        ("lists.group", {"list": "customers.group"}, pricing.lists_are_named_or_found, "customers has no field 'group'"),
+        ("lists.group", {"list": "price_group"}, pricing.lists_are_named_or_found,
          "`price_group` reads 'price_group', which is not there; use customers.<field>, market, orders.<field>"),
-        ("lists.group", {"list": "'VIP'"}, selling.lists_are_named_or_found,
+        ("lists.group", {"list": "'VIP'"}, pricing.lists_are_named_or_found,
          "is everybody's list, so that channel, everybody, market, tag would be asked for what it lacks alone; put it last"),
-        ("lists.everybody", {"list": "orders.channel"}, selling.lists_are_named_or_found, "some buyers have no list"),
-        ("markets.US", {"countries": "USA", "currency": "USD"}, selling.a_country_has_one_market, "'USA' is no ISO 3166 country"),
-        ("markets.US", {"countries": "US", "currency": "US$"}, selling.a_country_has_one_market, "'US$' is no ISO 4217 currency"),
-        ("markets.WEST", {"countries": ["CA", "US"], "currency": "USD"}, selling.a_country_has_one_market,
+        ("lists.everybody", {"list": "orders.channel"}, pricing.lists_are_named_or_found, "some buyers have no list"),
+        ("markets.US", {"countries": "USA", "currency": "USD"}, pricing.a_country_has_one_market, "'USA' is no ISO 3166 country"),
+        ("markets.US", {"countries": "US", "currency": "US$"}, pricing.a_country_has_one_market, "'US$' is no ISO 4217 currency"),
+        ("markets.WEST", {"countries": ["CA", "US"], "currency": "USD"}, pricing.a_country_has_one_market,
          "US in USD is a country of US, too, and nobody knows which list counts; take it out of one of them"),
     ],
 )  # fmt: skip
@@ -1223,7 +1228,7 @@ def test_a_rule_by_which_a_buyer_has_a_list_names_what_is_there(
 def test_markets_that_no_rule_asks_for_are_found(draft: Draft):
     del draft.entities["prices"]["sold_by"]["lists"]["market"]
     draft.reads(
-        selling.a_country_has_one_market, "map/entities/prices.yaml: sold_by.markets: no rule asks for a market"
+        pricing.a_country_has_one_market, "map/entities/prices.yaml: sold_by.markets: no rule asks for a market"
     )
 
 
@@ -1249,7 +1254,7 @@ def test_what_counts_of_a_sum_is_told_by_its_lines(draft: Draft):
 def test_who_comes_first_without_owning_a_row_is_found(draft: Draft):
     draft.entities["addresses"]["exists"]["first"] = {"crm": "kind = 'billing'"}
     draft.reads(
-        tellers.who_comes_first_owns_the_rows,
+        row_ownership.who_comes_first_owns_the_rows,
         ADDRESSES + "exists.first.crm: 'crm' owns no rows of addresses",
         "name one of erp, storefront",
     )
@@ -1258,7 +1263,7 @@ def test_who_comes_first_without_owning_a_row_is_found(draft: Draft):
 def test_a_condition_on_what_the_parent_lacks_is_found(draft: Draft):
     draft.entities["addresses"]["exists"]["first"] = {"erp": "customers.tax_id is not null"}
     draft.reads(
-        tellers.who_comes_first_owns_the_rows,
+        row_ownership.who_comes_first_owns_the_rows,
         ADDRESSES + "exists.first.erp: customers has no field 'tax_id'",
     )
 
@@ -1266,7 +1271,7 @@ def test_a_condition_on_what_the_parent_lacks_is_found(draft: Draft):
 def test_rows_that_come_back_as_if_they_were_news_are_found(draft: Draft):
     del draft.systems["tryton"]["streams"]["parties"]["says"]["addresses"]["echo"]
     draft.reads(
-        tellers.what_is_repeated_can_be_told_apart,
+        row_ownership.what_is_repeated_can_be_told_apart,
         ADDRESSES + "exists.owner: shopify, tryton are sent addresses and tell them again",
         "spell `echo`, which rows we wrote there, for one of them",
     )
@@ -1275,7 +1280,7 @@ def test_rows_that_come_back_as_if_they_were_news_are_found(draft: Draft):
 def test_an_echo_of_a_whole_record_is_found(draft: Draft):
     draft.systems["tryton_crm"]["streams"]["contacts"]["says"]["customers"]["echo"] = "true"
     draft.reads(
-        tellers.some_rows_alone_are_rows_of_a_list,
+        row_ownership.some_rows_alone_are_rows_of_a_list,
         "map/systems/tryton_crm.yaml: streams.contacts.says.customers: `only` and `echo` are said of the rows of a list",
         "add `unfold`, or leave them out",
     )
@@ -1286,7 +1291,7 @@ def test_rows_with_owners_of_their_own_that_nobody_compares_are_found(draft: Dra
     for name in ("addresses_in_the_erp", "addresses_in_the_shop", "addresses_in_the_crm"):
         del told[name]
     draft.reads(
-        proofs.entities_are_reconciled,
+        reconciliation.entities_are_reconciled,
         "map/entities/customers.yaml: reconcile: nobody proves that the systems agree on addresses",
         "add a reconciliation with each: addresses",
     )
@@ -1295,7 +1300,7 @@ def test_rows_with_owners_of_their_own_that_nobody_compares_are_found(draft: Dra
 def test_a_comparison_of_rows_with_somebody_elses_is_found(draft: Draft):
     draft.entities["customers"]["reconcile"]["addresses_in_the_erp"]["between"] = ["erp", "us"]
     draft.reads(
-        proofs.reconciliations_compare_what_is_there,
+        reconciliation.reconciliations_compare_what_is_there,
         "map/entities/customers.yaml: reconcile.addresses_in_the_erp.each: compares our rows of a child",
         "write between: [us, <system or role>] and name one of addresses",
     )

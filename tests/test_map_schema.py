@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from pipelines.commands import main
 from pipelines.commands.schema import schema_of
-from pipelines.map_schema import MAP_DIR, MapProblem, load_map, seconds
+from pipelines.language.schema import MAP_DIR, MapProblem, load_map, seconds
 from tests.map_draft import Draft
 
 FILES = sorted([*MAP_DIR.glob("systems/*.yaml"), *MAP_DIR.glob("entities/*.yaml")])

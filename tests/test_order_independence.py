@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from pipelines.models import PROJECT
-from resources.connector import Message
-from resources.inbox import keep
-from resources.text import as_payload
+from pipelines.stages.settle import PROJECT
+from resources.connectors.connector import Message
+from resources.host.text import as_payload
+from resources.store.inbox import keep
 from tests.fixtures_world import World, at, line, order
 
 HISTORIES = 30

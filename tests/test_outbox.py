@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from pipelines.map_schema import Brake
-from resources.outbox import Births, Flood, Held, enqueue, park_idle, release, requeue
-from resources.store import Store, in_order
+from pipelines.language.schema import Brake
+from resources.store.outbox import Births, Flood, Held, enqueue, park_idle, release, requeue
+from resources.store.store import Store, in_order
 from tests.wanting import FLOW, pass_time, row, select, table, versions, want
 
 

@@ -12,13 +12,14 @@ import pytest
 from click.testing import CliRunner
 from defusedxml.ElementTree import fromstring
 
-from pipelines import expressions, pictures
 from pipelines.commands import main
 from pipelines.definitions import build
-from pipelines.map_asset import KEY
-from pipelines.map_places import senders_of
-from pipelines.map_schema import IntegrationMap, cron_in_words, load_map
-from resources.settings import ROOT
+from pipelines.language import expressions
+from pipelines.language.queries import senders_of
+from pipelines.language.schema import IntegrationMap, cron_in_words, load_map
+from pipelines.operations.pictures import draw
+from pipelines.orchestration.map_asset import KEY
+from resources.host.settings import ROOT
 from tests.fixtures_world import World
 from tests.wide_map import SYSTEMS, wide_map
 
@@ -97,13 +98,13 @@ def said(svg: str) -> str:
 @pytest.fixture(scope="module", params=MAPS)
 def drawn(request: pytest.FixtureRequest) -> tuple[IntegrationMap, dict[str, str]]:
     told = MAPS[request.param]()
-    return told, pictures.draw(told)
+    return told, draw.draw(told)
 
 
 def test_the_wide_map_has_twenty_systems_and_a_journey_from_each_of_its_channels():
     assert len(SYSTEMS) == 20
     channels = [name for name, role in SYSTEMS.items() if role in ("storefront", "marketplace")]
-    assert set(pictures.draw(wide_map())) == {"landscape.svg", *(f"journey_{name}.svg" for name in channels)}
+    assert set(draw.draw(wide_map())) == {"landscape.svg", *(f"journey_{name}.svg" for name in channels)}
 
 
 def test_no_two_texts_overlap_and_none_leaves_its_box_or_is_crossed_by_an_arrow(drawn):
@@ -135,7 +136,7 @@ def test_the_landscape_names_every_system_flow_field_owner_promise_and_steward(d
 
 def test_the_landscape_says_who_owns_how_many_fields():
     the_map = load_map()
-    words = said(pictures.draw(the_map)["landscape.svg"])
+    words = said(draw.draw(the_map)["landscape.svg"])
     owned = [one for one in the_map.entities["orders"].fields.values() if one.owner == ["storefront"]]
     assert f"storefront (shopify, wholesale): {len(owned)} fields" in words
     assert "erp (tryton): 1 field erp_number" in words
@@ -160,7 +161,7 @@ def test_the_arrows_of_the_landscape_are_the_flows_in_their_direction_symptom_22
 
 
 def test_heads_of_arrows_point_to_where_the_arrow_goes():
-    svg = pictures.draw(load_map())["landscape.svg"]
+    svg = draw.draw(load_map())["landscape.svg"]
     paths = list(fromstring(svg).iter(f"{SVG}path"))
     heads = {
         (line.get("data-flow"), line.get("data-to")): [float(n) for n in re.findall(r"[\d.]+", head.get("d"))]
@@ -173,7 +174,7 @@ def test_heads_of_arrows_point_to_where_the_arrow_goes():
 
 
 def test_what_runs_in_shadow_is_dashed():
-    svg = pictures.draw(wide_map())["landscape.svg"]
+    svg = draw.draw(wide_map())["landscape.svg"]
     dashed = {path.get("data-flow") for path in fromstring(svg).iter(f"{SVG}path") if path.get("stroke-dasharray")}
     shadow = {name for name, (_, flow) in wide_map().flows.items() if flow.mode == "shadow"}
     assert shadow <= dashed
@@ -181,7 +182,7 @@ def test_what_runs_in_shadow_is_dashed():
 
 
 def test_an_order_s_journey_tells_each_step_its_trigger_its_promise_and_the_ids_that_it_carries():
-    svg = pictures.draw(load_map())["journey_shopify.svg"]
+    svg = draw.draw(load_map())["journey_shopify.svg"]
     words = said(svg)
     assert "shopify/orders: webhook orders/create, orders/updated, orders/cancelled" in words
     assert "order_number: SHOP-‹id› number: ‹name›" in words
@@ -210,14 +211,14 @@ def test_an_order_s_journey_tells_each_step_its_trigger_its_promise_and_the_ids_
 
 
 def test_a_channel_that_is_told_nothing_back_says_so_on_its_own_picture():
-    svg = pictures.draw(load_map())["journey_wholesale.svg"]
+    svg = draw.draw(load_map())["journey_wholesale.svg"]
     assert "WHOLE-‹InvoiceNo›" in said(svg)
     assert "despatch_to_storefront tells wholesale nothing: it takes no fulfilments" in said(svg)
     assert "shopify" not in {end for _, *ends in arrows_of(svg) for end in ends}
 
 
 def test_among_many_systems_those_who_do_alike_share_a_lane():
-    svg = pictures.draw(wide_map())["journey_shopify.svg"]
+    svg = draw.draw(wide_map())["journey_shopify.svg"]
     assert "who handles money stripe, adyen, datev" in said(svg)
     assert boxes_of(svg)[0].right < 1600
     givers = {giver for _, giver, _ in arrows_of(svg)}
@@ -226,7 +227,7 @@ def test_among_many_systems_those_who_do_alike_share_a_lane():
 
 
 def test_words_of_the_map_are_escaped():
-    svg = pictures.draw(wide_map())["landscape.svg"]
+    svg = draw.draw(wide_map())["landscape.svg"]
     assert "<&>" not in svg
     assert "note <&> 'quoted' \"twice\"" in said(svg)
 
@@ -262,8 +263,8 @@ def test_a_plain_schedule_is_told_in_words(cron: str, words: str):
 
 
 def test_the_pictures_of_the_readme_show_the_map_as_it_is():
-    drawn = pictures.draw(load_map())
-    assert pictures.stale(drawn, pictures.FOLDER) == [], "run `concord draw` and commit what it draws"
+    drawn = draw.draw(load_map())
+    assert draw.stale(drawn, draw.FOLDER) == [], "run `concord draw` and commit what it draws"
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert set(re.findall(r"\(pictures/(\w+\.svg)\)", readme)) <= drawn.keys()
     assert "pictures/landscape.svg" in readme
@@ -277,22 +278,22 @@ def test_the_map_is_told_in_words_flow_by_flow():
 
 
 def test_stale_pictures_are_named_and_drawn_and_strangers_left_alone(tmp_path: Path):
-    def draw(*options: str) -> tuple[int, str]:
+    def asked(*options: str) -> tuple[int, str]:
         done = CliRunner().invoke(main, ["draw", "--to", str(tmp_path), *options])
         return done.exit_code, done.output
 
-    assert draw("--check") == (1, draw("--check")[1])
-    assert draw()[0] == 0
-    assert draw("--check")[0] == 0
+    assert asked("--check") == (1, asked("--check")[1])
+    assert asked()[0] == 0
+    assert asked("--check")[0] == 0
     (tmp_path / "holiday.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     (tmp_path / "landscape.svg").rename(tmp_path / "journey_of_a_shop_that_closed.svg")
-    code, told = draw("--check")
+    code, told = asked("--check")
     assert code == 1
     assert "landscape.svg: is stale" in told
     assert "journey_of_a_shop_that_closed.svg: is stale" in told
     assert "run `concord draw`" in told
-    draw()
-    assert {path.name for path in tmp_path.iterdir()} == {*pictures.draw(load_map()), "holiday.svg"}
+    asked()
+    assert {path.name for path in tmp_path.iterdir()} == {*draw.draw(load_map()), "holiday.svg"}
 
 
 # -- in Dagster ----------------------------------------------------------------------------------------------------------
@@ -316,7 +317,7 @@ def test_the_pictures_stand_on_the_map_s_own_asset_and_are_drawn_anew_when_the_m
         shown = event.asset_materialization.metadata["journey shopify"].value
         data = re.fullmatch(r"!\[journey_shopify.svg\]\(data:image/svg\+xml;base64,(.+)\)", str(shown))
         assert data
-        assert base64.b64decode(data[1]).decode() == pictures.draw(world.the_map)["journey_shopify.svg"]
+        assert base64.b64decode(data[1]).decode() == draw.draw(world.the_map)["journey_shopify.svg"]
         shopify = world.the_map.systems["shopify"].model_copy(update={"steward": "team:somebody-else"})
         changed = world.the_map.model_copy(update={"systems": {**world.the_map.systems, "shopify": shopify}})
         assert len(asked(changed)) == 1

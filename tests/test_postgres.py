@@ -15,9 +15,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from resources import migrate, postgres
-from resources.migrate import CannotMigrate
-from resources.postgres import Server, ServerProblem
+from resources.host import embedded_postgres
+from resources.host.embedded_postgres import Server, ServerProblem
+from resources.store import migrate
+from resources.store.migrate import CannotMigrate
 from tests.fixtures_postgres import free_port
 
 DAEMON = 1  # an ordinary user that every machine has
@@ -175,7 +176,7 @@ def test_a_server_that_cannot_start_quotes_its_reason_and_its_log(tmp_path: Path
 
 def test_nobody_can_log_in_as_superuser_or_run_programs_through_the_server(server: Server) -> None:
     with pytest.raises(psycopg.OperationalError, match="pg_hba"):
-        psycopg.connect(server.url("postgres").replace("postgres@", f"{postgres.SUPERUSER}@"))
+        psycopg.connect(server.url("postgres").replace("postgres@", f"{embedded_postgres.SUPERUSER}@"))
     with (
         psycopg.connect(server.url("postgres")) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
@@ -191,8 +192,10 @@ def test_commits_are_durable_unless_asked_otherwise(server: Server) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to step down to another user")
 def test_as_root_the_server_runs_as_nobody_even_in_a_closed_folder(server: Server) -> None:
-    assert not postgres._may_enter(postgres.NOBODY, server.folder)  # pytest closes its folders to others
-    assert Path(f"/proc/{postmaster(server)}").stat().st_uid == postgres.NOBODY
+    assert not embedded_postgres._may_enter(
+        embedded_postgres.NOBODY, server.folder
+    )  # pytest closes its folders to others
+    assert Path(f"/proc/{postmaster(server)}").stat().st_uid == embedded_postgres.NOBODY
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -200,7 +203,7 @@ def test_as_root_in_an_open_folder_the_server_keeps_no_right_of_roots() -> None:
     folder = Path("/var/tmp") / f"concord-test-{os.getpid()}"
     folder.mkdir(mode=0o755)
     server = Server(folder / "postgres", free_port(), is_fast=True)
-    if not postgres._may_enter(postgres.NOBODY, postgres._programs()):
+    if not embedded_postgres._may_enter(embedded_postgres.NOBODY, embedded_postgres._programs()):
         shutil.rmtree(folder)
         pytest.skip("the virtual environment lies in a closed folder")
     try:
@@ -218,11 +221,11 @@ def test_an_ordinary_user_can_run_the_server_and_root_takes_it_over_later() -> N
     folder.mkdir(mode=0o755)
     os.chown(folder, DAEMON, DAEMON)
     server = Server(folder / "postgres", free_port())
-    if not postgres._may_enter(DAEMON, postgres._programs()):
+    if not embedded_postgres._may_enter(DAEMON, embedded_postgres._programs()):
         shutil.rmtree(folder)
         pytest.skip("the virtual environment lies in a closed folder")
     program = (
-        "import os, sys; from pathlib import Path; from resources.postgres import Server;"
+        "import os, sys; from pathlib import Path; from resources.host.embedded_postgres import Server;"
         "os.setgroups([]); os.setgid(1); os.setuid(1); Server(Path(sys.argv[1]), int(sys.argv[2])).ensure()"
     )
     command = [sys.executable, "-c", program, str(server.folder), str(server.port)]

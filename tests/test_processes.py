@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from resources import processes
-from resources.processes import Keeper, Program, end_marked, marked
+from resources.host import processes
+from resources.host.processes import Keeper, Program, end_marked, marked
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 # ends in order when asked to, and leaves a child in a session of its own
@@ -99,7 +99,7 @@ def test_programs_end_with_a_keeper_that_is_killed(tmp_path: Path):
     keeps = f"""
 import sys, time
 from pathlib import Path
-from resources.processes import Keeper, Program
+from resources.host.processes import Keeper, Program
 keeper = Keeper(Path({str(tmp_path / "run")!r}), Path({str(tmp_path / "logs")!r}), print)
 keeper.start(Program("sleeper", {SLEEP!r}))
 time.sleep(600)

@@ -6,14 +6,14 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from pipelines.checks.reconciling import ReconcilingChecks
 from pipelines.definitions import build
-from pipelines.lineage import Lineage, read_models
-from pipelines.map_schema import IntegrationMap
-from pipelines.models import run_dbt
-from pipelines.reconciliation import Reconciled, count_differences
-from resources import lake
-from resources.settings import ROOT
+from pipelines.language.schema import IntegrationMap
+from pipelines.orchestration.asset_specs import Lineage, read_models
+from pipelines.orchestration.checks.reconciling import ReconcilingChecks
+from pipelines.stages.prove import Reconciled, count_differences
+from pipelines.stages.settle import run_dbt
+from resources.host.settings import ROOT
+from resources.lake import lake
 from tests.fixtures_world import World, at, order
 from tests.wanting import select
 

@@ -6,10 +6,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.library import load_library
-from pipelines.map_schema import Says
-from resources.text import as_payload
-from resources.words import teach
+from pipelines.language.library import load_library
+from pipelines.language.schema import Says
+from resources.host.text import as_payload
+from resources.lake.macros import teach
 
 MAGENTO_ORDER = {
     "entity_id": 7, "increment_id": "000000007", "state": "processing", "status": "packed", "order_currency_code": "EUR",

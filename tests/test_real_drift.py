@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from pipelines.drift import LEARNING, look
-from pipelines.map_schema import IntegrationMap, load_map
-from resources.connector import Message
-from resources.findings import Looked
-from resources.inbox import keep
-from resources.store import Store
-from resources.text import as_payload
+from pipelines.language.schema import IntegrationMap, load_map
+from pipelines.stages.drift import LEARNING, look
+from resources.connectors.connector import Message
+from resources.host.text import as_payload
+from resources.store.findings import Looked
+from resources.store.inbox import keep
+from resources.store.store import Store
 from tests.map_draft import Draft
 
 REALDATA = os.environ.get("CONCORD_REALDATA")

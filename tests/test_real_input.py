@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from resources.inbox import keep
-from resources.postgres import Server
+from resources.host.embedded_postgres import Server
+from resources.store.inbox import keep
 from tests.real_input import MAVEN, UCI, RealWorld, became, shops, wholesaler
 from tests.real_sources import Source
 

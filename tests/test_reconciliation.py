@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.map_schema import IntegrationMap
-from pipelines.models import PROJECT, run_dbt, sync
-from pipelines.proofs import Proof
-from pipelines.reconciliation import SnapshotIncomplete, count_differences, repair, take_snapshot
-from resources.connector import Unreachable
+from pipelines.compiler.reconciliation import Proof
+from pipelines.language.schema import IntegrationMap
+from pipelines.stages.prove import SnapshotIncomplete, count_differences, repair, take_snapshot
+from pipelines.stages.settle import PROJECT, run_dbt, sync
+from resources.connectors.connector import Unreachable
 from tests.fixtures_world import World, at
 from tests.lockstep import laws_of, play
 from tests.market import Market, holding, level, missing, product, sale, shop_order

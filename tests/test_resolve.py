@@ -7,9 +7,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.facts import Facts
-from pipelines.map_schema import load_map
-from resources.words import spell
+from pipelines.compiler.entity import Facts
+from pipelines.language.schema import load_map
+from resources.lake.macros import spell
 from tests.fixtures_contract import ContractWorld
 from tests.fixtures_world import at, order
 from tests.map_draft import Draft

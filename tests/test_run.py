@@ -17,12 +17,12 @@ import pytest
 import requests
 import sqlalchemy as sa
 
-from resources import settings
-from resources.postgres import Server
-from resources.processes import marked
+from resources.connectors.tryton.connector import Tryton
+from resources.host import settings
+from resources.host.embedded_postgres import Server
+from resources.host.processes import marked
 from resources.sandbox import tryton as sandbox
-from resources.store import engine_for
-from resources.tryton import Tryton
+from resources.store.store import engine_for
 from tests.fixtures_postgres import free_port
 
 PORTS = ("POSTGRES", "DOOR", "DAGSTER", "CODE", "SHOPIFY", "STRIPE", "CRM", "TRYTON", "SFTP")
@@ -188,11 +188,11 @@ def test_orders_reach_the_erp_and_whatever_is_killed_comes_back(concord: Concord
 
     # one that is killed comes back
     health = f"http://127.0.0.1:{concord.ports['DOOR']}/healthz"
-    door = concord.pid_of("-m", "pipelines.webhooks")
+    door = concord.pid_of("-m", "pipelines.runtime.door")
     os.kill(door, signal.SIGKILL)
     concord.wait_for(r"door was killed \(SIGKILL\); it starts again in [\d.]+ s; its log is .*door\.log", 10)
     assert within(60, lambda: is_up(health))
-    assert concord.pid_of("-m", "pipelines.webhooks") != door
+    assert concord.pid_of("-m", "pipelines.runtime.door") != door
 
     # nobody else may run on the same state
     second = subprocess.run(

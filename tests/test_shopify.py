@@ -23,14 +23,14 @@ import requests
 from graphql import GraphQLSchema, build_schema, parse, validate
 from shopify_app import RequestInput, verify_webhook_req
 
-from resources import settings
-from resources.connector import BadMessage, BadSignature, Delivery, Outcome, Page, Result, Unreachable
+from resources.connectors.connector import BadMessage, BadSignature, Delivery, Outcome, Page, Result, Unreachable
+from resources.connectors.shopify.admin_api import OPERATIONS, operation
+from resources.connectors.shopify.connector import REMEMBERED, STREAMS
+from resources.host import settings
 from resources.sandbox import shopify_schema
 from resources.sandbox.shopify_orders import graphql_order, rest_order
 from resources.sandbox.shopify_schema import EXTRACT, load
 from resources.sandbox.traffic import order_content, traits
-from resources.shopify import REMEMBERED, STREAMS
-from resources.shopify_api import OPERATIONS, operation
 from tests.fixtures_postgres import free_port
 from tests.fixtures_shopify import ShopifyMock
 
@@ -350,7 +350,7 @@ def test_a_poll_brings_each_order_with_all_its_lines_and_the_same_id_as_the_webh
 def test_a_poll_loses_nothing_at_equal_times_nor_when_orders_change_while_it_pages_symptom_34(
     shopify_mock: ShopifyMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resources.shopify.PAGE", 3)
+    monkeypatch.setattr("resources.connectors.shopify.connector.PAGE", 3)
     connector = shopify_mock.connector()
     placed = [shopify_mock.place(("TEE-WHT-S", 1)) for _ in range(8)]  # several within one second
     seen, pages = {}, []
@@ -376,7 +376,7 @@ def test_a_poll_loses_nothing_at_equal_times_nor_when_orders_change_while_it_pag
 def test_a_poll_that_dies_between_pages_goes_on_from_its_last_page(
     shopify_mock: ShopifyMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resources.shopify.PAGE", 2)
+    monkeypatch.setattr("resources.connectors.shopify.connector.PAGE", 2)
     placed = {str(shopify_mock.place(("TEE-WHT-M", 1))["id"]) for _ in range(5)}
     cursor: str | None = None
     seen: set[str | None] = set()
@@ -416,7 +416,7 @@ def test_snapshots_tell_all_once_and_only_their_last_page_says_that_they_are_com
     shopify_mock: ShopifyMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shopify_mock.place(("TEE-BLK-S", 1))
-    monkeypatch.setattr("resources.shopify.PAGE", 15)
+    monkeypatch.setattr("resources.connectors.shopify.connector.PAGE", 15)
     for stream, expected in (
         ("orders_read", len(shopify_mock.get("/sandbox/orders?limit=1000"))),
         ("variants", len(shopify_mock.get("/sandbox/inventory"))),
@@ -462,7 +462,7 @@ def test_a_throttled_question_waits_for_the_bucket_and_is_answered_symptom_42(sh
 def test_a_throttle_that_does_not_end_is_given_up_with_the_time_to_come_again(
     shopify_mock: ShopifyMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resources.shopify_api.PATIENCE", 0.5)
+    monkeypatch.setattr("resources.connectors.shopify.admin_api.PATIENCE", 0.5)
     shopify_mock.fail("throttle", times=1)
     with pytest.raises(Unreachable, match="THROTTLED") as problem:
         list(shopify_mock.connector().snapshot("variants"))
@@ -485,7 +485,7 @@ def test_429_is_answered_by_waiting_as_long_as_it_says(
 def test_a_question_is_asked_again_after_a_500_and_given_up_after_three(
     shopify_mock: ShopifyMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resources.shopify_api.BACKOFF", 0.01)
+    monkeypatch.setattr("resources.connectors.shopify.admin_api.BACKOFF", 0.01)
     shopify_mock.fail("500", times=2)
     assert list(shopify_mock.connector().snapshot("variants"))[-1].is_last
     shopify_mock.fail("500", times=3)
@@ -726,7 +726,7 @@ def test_user_errors_of_an_answer_200_are_failures(shopify_mock: ShopifyMock, mo
 def test_a_parcel_that_was_applied_before_the_line_broke_is_found(
     shopify_mock: ShopifyMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resources.shopify_api.TIMEOUT", (1, 0.5))
+    monkeypatch.setattr("resources.connectors.shopify.admin_api.TIMEOUT", (1, 0.5))
     order = shopify_mock.place(("KNI-MER-M", 1))
     wish = parcel(order, "T11", ("KNI-MER-M", 1))
     assert only(shopify_mock.connector().find([wish])).result is Result.RETRY

@@ -4,7 +4,7 @@ import json
 from itertools import count
 from typing import Any
 
-from resources.connector import Delivery, Outcome, Result
+from resources.connectors.connector import Delivery, Outcome, Result
 from tests.fixtures_shopify import ShopifyMock
 
 NUMBERS = count(7_300_000_001_001)

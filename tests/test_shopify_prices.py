@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from resources.connector import Delivery, Outcome, Result
+from resources.connectors.connector import Delivery, Outcome, Result
 from tests.fixtures_shopify import ShopifyMock
 
 numbers = itertools.count(1)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from resources.connector import Result
+from resources.connectors.connector import Result
 from tests.connector_adapters import delivery
 from tests.fixtures_shopify import ShopifyMock
 

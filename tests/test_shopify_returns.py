@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from resources.connector import BadSignature
+from resources.connectors.connector import BadSignature
 from tests.connector_adapters import delivery
 from tests.fixtures_shopify import ShopifyMock
 

@@ -4,8 +4,8 @@ from collections.abc import Generator
 
 import pytest
 
-from pipelines import measures
-from resources import lake
+from pipelines.orchestration.checks import metrics
+from resources.lake import lake
 from tests.fixtures_world import World, at, line, order
 from tests.lockstep import laws_of, play
 
@@ -51,8 +51,8 @@ def law_sellable_is_what_was_counted_at_every_location(world: World, n: int) -> 
 def law_what_the_storefront_shows_above_what_may_be_sold_is_a_figure_that_alarms(world: World, n: int) -> Steps:
     def judged() -> tuple[bool, str]:
         with lake.reading(world.store.url, str(world.folder)) as db:
-            (found,) = measures.judged(world.the_map.entities["sellable"], db)
-            (plotted,) = measures.plotted(world.the_map.entities["sellable"], db).items()
+            (found,) = metrics.judged(world.the_map.entities["sellable"], db)
+            (plotted,) = metrics.plotted(world.the_map.entities["sellable"], db).items()
         assert plotted[0] == "overselling_risk (unit minutes)"
         return found.passed, found.description or ""
 

@@ -10,12 +10,12 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from resources.settings import ROOT
-from resources.store import Store, query
+from resources.host.settings import ROOT
+from resources.store.store import Store, query
 
 HOLD = """
 import sys, time
-from resources.store import Store
+from resources.store.store import Store
 with Store(url=sys.argv[1]).turn("orders"):
     print("mine", flush=True)
     time.sleep(60)

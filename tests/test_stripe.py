@@ -14,9 +14,9 @@ import iso4217
 import pytest
 import stripe as official
 
-from resources.connector import BadMessage, BadSignature, Delivery, Message, Result
-from resources.stripe import STREAMS, Stripe, minor_amount
-from resources.words import teach
+from resources.connectors.connector import BadMessage, BadSignature, Delivery, Message, Result
+from resources.connectors.stripe.connector import STREAMS, Stripe, minor_amount
+from resources.lake.macros import teach
 from tests.connector_adapters import delivery
 from tests.fixtures_stripe import RunningStripe, new_stripe
 

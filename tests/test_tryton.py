@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import requests
 
-from resources import tryton_streams
-from resources.connector import Delivery, Outcome, Page, Result, Unreachable
+from resources.connectors.connector import Delivery, Outcome, Page, Result, Unreachable
+from resources.connectors.tryton import streams
+from resources.connectors.tryton.connector import Tryton
+from resources.connectors.tryton.rpc import Rpc
 from resources.sandbox.catalogue import CATALOGUE
 from resources.sandbox.tryton_desk import add_products, sale_of, ship
-from resources.tryton import Tryton
-from resources.tryton_rpc import Rpc
 from tests.fixtures_postgres import free_port
 from tests.fixtures_tryton import RunningTryton
 
@@ -515,7 +515,7 @@ def test_a_poll_loses_neither_equal_times_nor_late_commits_nor_what_comes_while_
     orders = [order() for _ in range(8)]
     _, before = poll(connector, "sales", None)
     first = {str(outcome.remote_id) for outcome in connector.deliver([delivery(one) for one in orders[:5]])}
-    monkeypatch.setattr(tryton_streams, "PAGE", 2)
+    monkeypatch.setattr(streams, "PAGE", 2)
     pages = connector.changed_since("sales", before)
     seen = [next(pages)]
     second = {
@@ -552,7 +552,7 @@ def test_a_poll_that_was_killed_goes_on_at_the_page_that_it_had_not_kept(
     connector = tryton.connector
     _, before = poll(connector, "sales", None)
     made = {str(outcome.remote_id) for outcome in connector.deliver([delivery(order()) for _ in range(5)])}
-    monkeypatch.setattr(tryton_streams, "PAGE", 2)
+    monkeypatch.setattr(streams, "PAGE", 2)
     first = next(connector.changed_since("sales", before))
     assert connector.has_changed("sales", first.cursor)
     rest, _ = poll(connector, "sales", first.cursor)
@@ -650,7 +650,7 @@ def test_a_snapshot_holds_everything_and_says_so_on_its_last_page(
     tryton: RunningTryton, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tryton.connector.deliver([delivery(order()) for _ in range(3)])
-    monkeypatch.setattr(tryton_streams, "PAGE", 2)
+    monkeypatch.setattr(streams, "PAGE", 2)
     pages = list(tryton.connector.snapshot("sales"))
     assert [page.is_last for page in pages] == [False] * (len(pages) - 1) + [True]
     assert len(payloads(iter(pages))) == tryton.rpc.call("sale.sale.search_count", [])

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from resources.connector import Connector, Delivery, Outcome, Result
-from resources.tryton_rpc import Rpc, rpc_for
+from resources.connectors.connector import Connector, Delivery, Outcome, Result
+from resources.connectors.tryton.rpc import Rpc, rpc_for
 from tests.fixtures_tryton import RunningTryton
 
 NUMBERS = itertools.count(1)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resources.connectors.tryton.orders import Unsuitable, customer_of, day_of, lines_of, total_of
 from resources.sandbox.shopify_orders import minor_units, recount, rest_order
 from resources.sandbox.traffic import order_content
-from resources.tryton_orders import Unsuitable, customer_of, day_of, lines_of, total_of
 
 
 def as_wanted(order: dict[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from resources.connector import Message
-from resources.tryton_prices import price_of
+from resources.connectors.connector import Message
+from resources.connectors.tryton.prices import price_of
 from tests.fixtures_tryton import RunningTryton
 
 

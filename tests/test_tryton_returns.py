@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from resources.connector import Delivery, Outcome, Result
+from resources.connectors.connector import Delivery, Outcome, Result
+from resources.connectors.tryton.connector import Tryton
 from resources.sandbox.tryton_desk import sale_of, ship, take_in
-from resources.tryton import Tryton
 from tests.fixtures_tryton import RunningTryton
 from tests.test_tryton import MUG, TEE, apply, line, order
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from pipelines.map_schema import load_map
-from pipelines.sensors import CANNOT_WAIT, Sensors
-from resources.postgres import Server
-from resources.store import Store
+from pipelines.language.schema import load_map
+from pipelines.orchestration.sensors import CANNOT_WAIT, Sensors
+from resources.host.embedded_postgres import Server
+from resources.store.store import Store
 from tests.fixtures_postgres import fresh_database
 
 ENTITY = "selling_prices"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from resources.connector import Delivery
-from resources.dropped import content_of, name_of
+from resources.connectors.connector import Delivery
+from resources.connectors.files.outgoing import content_of, name_of
 from resources.sandbox.catalogue import CATALOGUE
 from resources.sandbox.clerk import Clerk
 from resources.sandbox.tryton_desk import sale_of

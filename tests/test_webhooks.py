@@ -21,14 +21,14 @@ import pytest
 import requests
 import sqlalchemy as sa
 
-from pipelines import webhooks
-from pipelines.webhooks import Door, listen, server_of
-from resources import group_commit, patient_http
-from resources.migrate import migrate
-from resources.postgres import Server
-from resources.settings import ROOT
-from resources.store import Store, engine_for, in_order
-from resources.webhook_health import Tally
+from pipelines.runtime.door import Door, listen, server_of
+from resources.host import http_server
+from resources.host.embedded_postgres import Server
+from resources.host.settings import ROOT
+from resources.store import group_commit
+from resources.store.migrate import migrate
+from resources.store.store import Store, engine_for, in_order
+from resources.store.webhook_health import Tally
 from tests.fixtures_postgres import free_port, fresh_database
 from tests.signed_shop import SECRET, shop_door, signature
 
@@ -126,7 +126,7 @@ def door(shared_door: Running, store: Store) -> Running:
 @pytest.fixture
 def hasty_door(shared_hasty_door: Running, store: Store, monkeypatch: pytest.MonkeyPatch) -> Running:
     """A door that takes 10,000 bytes and waits for 0.4 s."""
-    monkeypatch.setattr(webhooks, "LINGER_SECONDS", 0.5)
+    monkeypatch.setattr("pipelines.runtime.door.LINGER_SECONDS", 0.5)
     return shared_hasty_door
 
 
@@ -253,7 +253,7 @@ def test_a_system_and_a_topic_that_the_map_does_not_name_are_unknown(door: Runni
 def test_topics_that_nobody_takes_are_counted_by_name_up_to_a_number(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "STRANGE_TOPICS", 2)
+    monkeypatch.setattr("pipelines.runtime.door.STRANGE_TOPICS", 2)
     with running(shop_door(store)) as door:
         answers = [door.post(ORDER, topic) for topic in ("a", "b", "c", "a", "x" * 101)]
     assert {(answer.status_code, answer.text) for answer in answers} == {(404, answers[0].text)}
@@ -365,7 +365,7 @@ def test_slow_senders_are_cut_off_and_do_not_hold_up_others(hasty_door: Running)
 
 
 def test_a_head_that_never_ends_is_cut_off(door: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patient_http, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.3)
     began = time.monotonic()
     assert door.talk(b"POST /webhooks/shop/orders/create HTTP/1.1\r\nHost: d\r\n").startswith(b"HTTP/1.1 408")
     assert door.talk(b"") == b""  # an idle connection is closed without a word
@@ -527,7 +527,7 @@ def test_a_full_queue_is_told_with_a_time_to_come_back(
 def test_a_database_that_does_not_answer_in_time_is_told_while_the_sender_still_listens(
     door: Running, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr("pipelines.runtime.door.ANSWER_SECONDS", 0.3)
     with inbox_held(store):
         began = time.monotonic()
         answer = door.post(ORDER)
@@ -590,7 +590,7 @@ def test_health_tells_the_queue_the_last_commit_and_the_answers(door: Running) -
 
 
 def test_health_is_recorded_for_good_by_system_topic_and_outcome(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhooks, "RECORD_SECONDS", 0.2)
+    monkeypatch.setattr("pipelines.runtime.door.RECORD_SECONDS", 0.2)
     with running(shop_door(store)) as door:
         door.post(ORDER)
         door.post(ORDER)
@@ -621,7 +621,7 @@ def _recorded(store: Store) -> dict[tuple[str, str, str], int]:
 
 @contextmanager
 def door_of_the_map(**variables: str) -> Iterator["subprocess.Popen[str]"]:
-    program = [sys.executable, "-m", "pipelines.webhooks"]
+    program = [sys.executable, "-m", "pipelines.runtime.door"]
     known = {name: value for name, value in os.environ.items() if not name.startswith("SHOPIFY_")}
     process = subprocess.Popen(
         program, cwd=ROOT, env=known | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

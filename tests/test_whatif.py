@@ -8,14 +8,14 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from pipelines.checks.dbt_tests import read_dbt_tests
 from pipelines.commands import main
 from pipelines.definitions import build
-from pipelines.map_lint import lint
-from pipelines.map_places import senders_of
-from pipelines.map_schema import IntegrationMap, load_map
-from pipelines.replacement import replaced, touched
-from resources.settings import ROOT
+from pipelines.language.lint.report import lint
+from pipelines.language.queries import senders_of
+from pipelines.language.schema import IntegrationMap, load_map
+from pipelines.operations.whatif import replaced, touched
+from pipelines.orchestration.checks.dbt_tests import read_dbt_tests
+from resources.host.settings import ROOT
 from tests.fixtures_world import World
 
 DEAD = {"CONCORD_DATABASE_URL": "postgresql://postgres@127.0.0.1:1/concord"}

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import pytest
 
-from pipelines import wishes
-from pipelines.facts import Facts
-from pipelines.map_schema import IntegrationMap
-from pipelines.wishes import Unacceptable
-from resources.words import spell, teach
+from pipelines.compiler.entity import Facts
+from pipelines.language.schema import IntegrationMap
+from pipelines.operations import actions
+from pipelines.operations.actions import Unacceptable
+from resources.lake.macros import spell, teach
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 Said = tuple[int, str, str, str]  # minutes, system, status, level
@@ -96,6 +96,6 @@ def test_what_another_record_confirmed_before_the_two_were_one_lifts_nothing(
 
 def test_a_person_may_withdraw_for_somebody_and_opt_in_for_nobody(the_map: IntegrationMap):
     facts = Facts(the_map, the_map.entities["consents"])
-    wishes._must_not_widen(facts, "status", "withdrawn")
+    actions._must_not_widen(facts, "status", "withdrawn")
     with pytest.raises(Unacceptable, match="can be decided to be withdrawn, never subscribed"):
-        wishes._must_not_widen(facts, "status", "subscribed")
+        actions._must_not_widen(facts, "status", "subscribed")

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from pipelines.codegen import write
-from pipelines.deliveries import DeliveryReport, deliver
+from pipelines.compiler.generate import write
 from pipelines.language.ownership import owns
-from pipelines.map_schema import IntegrationMap, load_map
-from pipelines.models import PROJECT, sync
-from resources.outbox import requeue
-from resources.settings import ROOT
-from resources.store import Store
+from pipelines.language.schema import IntegrationMap, load_map
+from pipelines.stages.deliver import DeliveryReport, deliver
+from pipelines.stages.settle import PROJECT, sync
+from resources.host.settings import ROOT
+from resources.store.outbox import requeue
+from resources.store.store import Store
 from tests.destination import Destination, HttpDestination, running_destination
 from tests.fixtures_world import World, at, line, order
 from tests.map_draft import Draft
@@ -235,4 +235,4 @@ def test_nobody_but_the_courier_hands_deliveries_to_a_connector() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("connector.deliver")
     ]
-    assert calls == ["deliveries.py"]
+    assert calls == ["deliver.py"]

@@ -6,9 +6,9 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from pipelines.map_schema import Brake, IntegrationMap
-from resources.outbox import COLUMNS, EnqueueReport, enqueue
-from resources.store import Store
+from pipelines.language.schema import Brake, IntegrationMap
+from resources.store.outbox import COLUMNS, EnqueueReport, enqueue
+from resources.store.store import Store
 
 FLOW = "orders_to_erp"
 TYPES = {

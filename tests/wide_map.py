@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipelines.map_schema import IntegrationMap
+from pipelines.language.schema import IntegrationMap
 
 SYSTEMS = {  # name: role
     "shopify": "storefront", "wholesale": "storefront", "pop_up_shops": "storefront", "amazon_marketplace": "marketplace",
@@ -74,7 +74,7 @@ def _system(name: str, role: str) -> dict[str, Any]:
             stores[entity] = dict.fromkeys(takes[entity], "value")
     return {
         "system": name, "role": role, "steward": f"team:{role}-and-those-who-answer-for-{name}",
-        "connector": "resources.files.Drop", "streams": streams, "takes": takes, "stores": stores,
+        "connector": "resources.connectors.files.connector.Drop", "streams": streams, "takes": takes, "stores": stores,
         "locations": [name.upper()] if role == "wms" else [],
     }  # fmt: skip
 

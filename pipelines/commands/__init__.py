@@ -11,30 +11,30 @@ from typing import Any
 import click
 from dotenv import load_dotenv
 
-from resources.settings import ROOT
+from resources.host.settings import ROOT
 
 # Exceptions whose message is a sentence for a person, with the exit code: 1 what was looked at is wrong, 2 the command
 # could not do its work. By name, so that a verb never loads what only another one needs.
 FOR_PEOPLE = {
     "pipelines.commands.run.CannotRun": 2,
-    "pipelines.connectors.MissingSetting": 2,
-    "pipelines.differences.Unreadable": 1,
-    "pipelines.journey.Ambiguous": 1,
-    "pipelines.journey.NotFound": 1,
-    "pipelines.lineage.NoModels": 1,
-    "pipelines.map_schema.MapProblem": 1,
-    "pipelines.models.BuildFailed": 1,
-    "pipelines.reconciliation.SnapshotIncomplete": 2,
-    "pipelines.replacement.NoReplacement": 1,
-    "pipelines.wishes.Unacceptable": 1,
-    "resources.connector.BadMessage": 1,
-    "resources.connector.BadSignature": 1,
-    "resources.connector.Unreachable": 2,
-    "resources.lake.LakeProblem": 2,
-    "resources.migrate.CannotMigrate": 2,
-    "resources.postgres.ServerProblem": 2,
-    "resources.settings.BadSetting": 2,
-    "resources.state.StateProblem": 2,
+    "pipelines.language.connectors.MissingSetting": 2,
+    "pipelines.language.schema.MapProblem": 1,
+    "pipelines.operations.actions.Unacceptable": 1,
+    "pipelines.operations.trace.Ambiguous": 1,
+    "pipelines.operations.trace.NotFound": 1,
+    "pipelines.operations.whatif.NoReplacement": 1,
+    "pipelines.operations.worksheet.Unreadable": 1,
+    "pipelines.orchestration.asset_specs.NoModels": 1,
+    "pipelines.stages.prove.SnapshotIncomplete": 2,
+    "pipelines.stages.settle.BuildFailed": 1,
+    "resources.connectors.connector.BadMessage": 1,
+    "resources.connectors.connector.BadSignature": 1,
+    "resources.connectors.connector.Unreachable": 2,
+    "resources.host.embedded_postgres.ServerProblem": 2,
+    "resources.host.settings.BadSetting": 2,
+    "resources.host.state.StateProblem": 2,
+    "resources.lake.lake.LakeProblem": 2,
+    "resources.store.migrate.CannotMigrate": 2,
 }
 SHARED = {"terminal"}
 NO_DATABASE = {"sqlalchemy.exc.OperationalError", "psycopg.OperationalError", "psycopg2.OperationalError"}
@@ -95,7 +95,7 @@ def _for_a_person(problem: Exception) -> tuple[str, int]:
         return f"a port is in use ({problem}); stop what listens there, or set another CONCORD_<NAME>_PORT", 2
     if "UndefinedTable" in type(getattr(problem, "orig", problem)).__name__:
         return (
-            "the database is not prepared yet; `concord run` prepares it, and so does `python -m resources.migrate`",
+            "the database is not prepared yet; `concord run` prepares it, and so does `python -m resources.store.migrate`",
             2,
         )
     reason = " ".join(str(problem).split())[:300]

@@ -6,8 +6,8 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from resources import settings
-from resources.store import Store
+from resources.host import settings
+from resources.store.store import Store
 
 
 @click.command("alerts")

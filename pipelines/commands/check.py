@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipelines.commands.terminal import console_for_tables
-from pipelines.library import LIBRARY, load_library
-from pipelines.map_lint import Report, lint, lint_library
-from pipelines.map_schema import MAP_DIR, IntegrationMap, load_map, spelled
+from pipelines.language.library import LIBRARY, load_library
+from pipelines.language.lint.report import Report, lint, lint_library
+from pipelines.language.schema import MAP_DIR, IntegrationMap, load_map, spelled
 
 COLOURS = {"error": "red", "provisional": "yellow", "hint": "cyan"}
 

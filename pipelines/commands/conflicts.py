@@ -8,10 +8,11 @@ import duckdb
 from rich.console import Console
 from rich.markup import escape
 
-from pipelines.conflicts import Conflict, conflicts_that_wait
-from pipelines.facts import Facts
-from pipelines.map_schema import load_map
-from resources import lake, settings
+from pipelines.compiler.entity import Facts
+from pipelines.language.schema import load_map
+from pipelines.stages.conflicts import Conflict, conflicts_that_wait
+from resources.host import settings
+from resources.lake import lake
 
 
 @click.command("conflicts")

@@ -4,10 +4,10 @@ import getpass
 
 import click
 
-from pipelines import wishes
-from pipelines.map_schema import load_map
-from resources import settings
-from resources.store import Store
+from pipelines.language.schema import load_map
+from pipelines.operations import actions
+from resources.host import settings
+from resources.store.store import Store
 
 
 @click.command("decide")
@@ -21,7 +21,7 @@ def command(entity: str, key: str, field: str, value: str, why: str, by: str) ->
     """Let FIELD of the record KEY be VALUE, whatever systems say."""
     store = Store(url=settings.database_url())
     by_whom = f"{by} ({why})"
-    wishes.decide(store, load_map(), entity=entity, key=key, field=field, value=value, by_whom=by_whom)
+    actions.decide(store, load_map(), entity=entity, key=key, field=field, value=value, by_whom=by_whom)
     click.echo(
         f"{field} of {entity} {key} is {value!r} from the next sync on, until `concord revoke {entity} {key} {field}`"
     )

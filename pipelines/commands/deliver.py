@@ -5,11 +5,11 @@ import uuid
 
 import click
 
-from pipelines import deliveries
-from pipelines.connectors import connector_for
-from pipelines.map_schema import load_map
-from resources import settings
-from resources.store import Store
+from pipelines.language.connectors import connector_for
+from pipelines.language.schema import load_map
+from pipelines.stages import deliver
+from resources.host import settings
+from resources.store.store import Store
 
 
 @click.command("deliver")
@@ -22,7 +22,7 @@ def command(system: str) -> None:
         raise click.UsageError(f"nothing is delivered to {system!r}; the map delivers to {', '.join(takers)}")
     connector = connector_for(the_map.systems[system])
     run_id = f"concord-deliver-{uuid.uuid4()}"
-    report = deliveries.deliver(store, the_map, system, connector, run_id=run_id)
+    report = deliver.deliver(store, the_map, system, connector, run_id=run_id)
     click.echo(report.sentence())
     for parked in report.parked[1:]:
         click.echo(parked.sentence)

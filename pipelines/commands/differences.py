@@ -7,11 +7,12 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from pipelines import wishes
-from pipelines.differences import open_differences, read_decisions, write_sheet
-from pipelines.map_schema import IntegrationMap, load_map
-from resources import lake, settings
-from resources.store import Store
+from pipelines.language.schema import IntegrationMap, load_map
+from pipelines.operations import actions
+from pipelines.operations.worksheet import open_differences, read_decisions, write_sheet
+from resources.host import settings
+from resources.lake import lake
+from resources.store.store import Store
 
 Sheet = click.Path(dir_okay=False, path_type=Path)
 
@@ -25,7 +26,7 @@ def command(entities: tuple[str, ...], export_to: Path | None, take_from: Path |
     """List the open differences that reconciliations found, oldest first."""
     the_map = load_map()
     for name in entities:
-        wishes.entity_of(the_map, name)
+        actions.entity_of(the_map, name)
     if take_from:
         _take(the_map, take_from, by)
         return
@@ -50,5 +51,5 @@ def command(entities: tuple[str, ...], export_to: Path | None, take_from: Path |
 
 def _take(the_map: IntegrationMap, path: Path, by: str) -> None:
     decided = read_decisions(path)
-    wishes.take(Store(url=settings.database_url()), the_map, decided, by_whom=by)
+    actions.take(Store(url=settings.database_url()), the_map, decided, by_whom=by)
     click.echo(f"{len(decided)} decisions are taken; the next syncs carry them out")

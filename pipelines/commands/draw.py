@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from pipelines import pictures
-from pipelines.map_schema import load_map
+from pipelines.language.schema import load_map
+from pipelines.operations.pictures import draw
 
 
 @click.command("draw")
@@ -16,14 +16,14 @@ from pipelines.map_schema import load_map
 )
 def command(check: bool, folder: Path | None) -> None:
     """Draw who tells, owns and takes what, and each channel's journey of an order."""
-    drawn = pictures.draw(load_map())
-    folder = folder or pictures.FOLDER
+    drawn = draw.draw(load_map())
+    folder = folder or draw.FOLDER
     if not check:
-        for name in pictures.write(drawn, folder):
+        for name in draw.write(drawn, folder):
             click.echo(f"{folder / name}: {'drawn' if name in drawn else 'removed'}")
         click.echo(f"{len(drawn)} pictures are up to date in {folder}")
         return
-    stale = pictures.stale(drawn, folder)
+    stale = draw.stale(drawn, folder)
     for name in stale:
         click.echo(f"{folder / name}: is stale", err=True)
     if stale:

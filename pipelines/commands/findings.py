@@ -6,9 +6,9 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from resources import settings
-from resources.findings import sentence_of
-from resources.store import Store
+from resources.host import settings
+from resources.store.findings import sentence_of
+from resources.store.store import Store
 
 
 @click.command("findings")

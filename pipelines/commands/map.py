@@ -2,8 +2,8 @@
 
 import click
 
-from pipelines.map_places import path_of
-from pipelines.map_schema import IntegrationMap, cron_in_words, load_map, spelled
+from pipelines.language.queries import path_of
+from pipelines.language.schema import IntegrationMap, cron_in_words, load_map, spelled
 
 
 @click.command("map")

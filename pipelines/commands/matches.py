@@ -7,9 +7,10 @@ import duckdb
 from rich.console import Console
 from rich.markup import escape
 
-from pipelines.identity import doubts
-from pipelines.map_schema import load_map
-from resources import lake, settings
+from pipelines.language.schema import load_map
+from pipelines.stages.matching import doubts
+from resources.host import settings
+from resources.lake import lake
 
 
 @click.command("matches")

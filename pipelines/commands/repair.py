@@ -4,11 +4,11 @@ import getpass
 
 import click
 
-from pipelines import wishes
-from pipelines.map_schema import load_map
-from pipelines.reconciliation import repair
-from resources import settings
-from resources.store import Store
+from pipelines.language.schema import load_map
+from pipelines.operations import actions
+from pipelines.stages.prove import repair
+from resources.host import settings
+from resources.store.store import Store
 
 
 @click.command("repair")
@@ -19,13 +19,13 @@ from resources.store import Store
 def command(flow: str, keys: tuple[str, ...], all_from: str | None, by: str) -> None:
     """Deliver the records KEY by FLOW again; the next sync of their entity does it."""
     the_map, store = load_map(), Store(url=settings.database_url())
-    entity = wishes.outbound(the_map, flow)
+    entity = actions.outbound(the_map, flow)
     if bool(keys) == bool(all_from):
         raise click.UsageError("name the keys of the records, or --all-from a reconciliation")
-    asked = wishes.found_by(store, the_map, flow, all_from) if all_from else list(dict.fromkeys(keys))
+    asked = actions.found_by(store, the_map, flow, all_from) if all_from else list(dict.fromkeys(keys))
     if not asked:
         click.echo(f"{all_from} suggests no repair by {flow}; nothing was asked")
         return
-    wishes.repairable(store, the_map, flow, asked)
+    actions.repairable(store, the_map, flow, asked)
     count = repair(store, the_map, flow=flow, keys=asked, by_whom=by)
     click.echo(f"{count} {entity} are delivered again by {flow} when sync_{entity} runs next, within seconds")

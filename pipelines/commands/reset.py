@@ -4,7 +4,7 @@ import os
 
 import click
 
-from resources import postgres, processes, settings, state
+from resources.host import embedded_postgres, processes, settings, state
 
 
 @click.command("reset")
@@ -22,8 +22,8 @@ def command(yes: bool) -> None:
             what = ", ".join(sorted(path.name for path in folder.iterdir() if path.name != state.MARKER))
             click.confirm(f"Delete everything in {folder} ({what})?", abort=True)
         processes.end_marked(folder / "run")
-        if postgres.is_embedded():
-            postgres.stop()
+        if embedded_postgres.is_embedded():
+            embedded_postgres.stop()
         gone = state.empty(folder)
     click.echo(f"{folder} is empty: {', '.join(name for name in gone if name != state.MARKER)} deleted")
     for variable, what in (("CONCORD_DATABASE_URL", "the database"), ("CONCORD_LAKE", "the warehouse's files")):

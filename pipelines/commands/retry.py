@@ -4,8 +4,9 @@ import getpass
 
 import click
 
-from resources import outbox, settings
-from resources.store import Store
+from resources.host import settings
+from resources.store import outbox
+from resources.store.store import Store
 
 
 @click.command("retry")

@@ -4,10 +4,10 @@ import getpass
 
 import click
 
-from pipelines import wishes
-from pipelines.map_schema import load_map
-from resources import settings
-from resources.store import Store
+from pipelines.language.schema import load_map
+from pipelines.operations import actions
+from resources.host import settings
+from resources.store.store import Store
 
 
 @click.command("revoke")
@@ -18,7 +18,7 @@ from resources.store import Store
 def command(entity: str, key: str, field: str, by: str) -> None:
     """Revoke the decision about FIELD of the record KEY."""
     store = Store(url=settings.database_url())
-    value = wishes.revoke(store, load_map(), entity=entity, key=key, field=field, by_whom=by)
+    value = actions.revoke(store, load_map(), entity=entity, key=key, field=field, by_whom=by)
     click.echo(
         f"{field} of {entity} {key} is no longer {value!r} by decision; from the next sync on its owner's word counts"
     )

@@ -15,15 +15,17 @@ from types import FrameType
 import click
 from rich.console import Console
 
-from pipelines import instance, programs
 from pipelines.commands.terminal import Screen
-from pipelines.figures import FlowFigures, Watch, plain, table_of
-from pipelines.map_lint import lint
-from pipelines.map_schema import IntegrationMap, load_map
-from pipelines.programs import Address, Planned
-from resources import lake, migrate, ports, postgres, settings, state
-from resources.processes import Keeper, end_marked
-from resources.store import Store
+from pipelines.language.lint.report import lint
+from pipelines.language.schema import IntegrationMap, load_map
+from pipelines.operations.flow_status import FlowFigures, Watch, plain, table_of
+from pipelines.runtime import dagster_instance, services
+from pipelines.runtime.services import Address, Planned
+from resources.host import embedded_postgres, ports, settings, state
+from resources.host.processes import Keeper, end_marked
+from resources.lake import lake
+from resources.store import migrate
+from resources.store.store import Store
 
 LOOK = 0.2  # seconds between two looks at the processes
 
@@ -52,16 +54,16 @@ def command(no_sandbox: bool, no_traffic: bool, rate: float | None, seed: int | 
         left = end_marked(folder / "run")
         if left:
             screen.say(f"{left} processes of a run that was killed were still there; they are stopped now")
-        addresses = programs.addresses(with_sandbox=not no_sandbox)
+        addresses = services.addresses(with_sandbox=not no_sandbox)
         check_ports(addresses)
         the_map = load_map()
         check_map(the_map)
-        os.environ.update(instance.environment())
+        os.environ.update(dagster_instance.environment())
         if not no_sandbox:
             os.environ.update(sandbox_environment())
         check_settings(the_map)
-        plan = [] if no_sandbox else programs.sandbox(with_traffic=not no_traffic)
-        plan += programs.concord(with_sandbox=not no_sandbox)
+        plan = [] if no_sandbox else services.sandbox(with_traffic=not no_traffic)
+        plan += services.concord(with_sandbox=not no_sandbox)
         keeper = Keeper(folder / "run", folder / "logs", screen.tell)
         try:
             Run(keeper, screen, the_map, plan, since, ends).go(addresses)
@@ -161,7 +163,7 @@ class Run:
 def check_ports(addresses: Sequence[Address]) -> None:
     """Raises CannotRun when another program listens where we want to."""
     for address in addresses:
-        if address.name == "POSTGRES" and postgres.is_ready():
+        if address.name == "POSTGRES" and embedded_postgres.is_ready():
             continue  # our own server outlived its last run
         if not ports.is_free(address.port):
             raise CannotRun(
@@ -194,8 +196,8 @@ def check_settings(the_map: IntegrationMap) -> None:
 
 def prepare_database() -> None:
     """Start the embedded server, bring the database to this version, and tell dbt where the warehouse is."""
-    if postgres.is_embedded():
-        postgres.ensure()
+    if embedded_postgres.is_embedded():
+        embedded_postgres.ensure()
     migrate.migrate(settings.database_url())
     lake.prepare(settings.database_url(), settings.lake())
 
@@ -226,8 +228,8 @@ def _say_goodbye(screen: Screen, keeper: Keeper) -> None:
     count = len(keeper.kept)
     screen.say(f"stopping {count} programs and the database ...")
     keeper.stop()
-    if postgres.is_embedded():
-        postgres.stop()
+    if embedded_postgres.is_embedded():
+        embedded_postgres.stop()
     screen.say(f"stopped; what it knows stays in {keeper.folder.parent}, and the next run goes on from there")
 
 

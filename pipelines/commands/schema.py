@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from pydantic import BaseModel
 
-from pipelines.map_schema import MAP_DIR, Entity, System
+from pipelines.language.schema import MAP_DIR, Entity, System
 
 KINDS: dict[str, type[BaseModel]] = {"system": System, "entity": Entity}
 

@@ -6,10 +6,10 @@ from dataclasses import asdict
 import click
 
 from pipelines.commands.terminal import console_for_tables
-from pipelines.figures import FlowFigures, table_of
-from pipelines.map_schema import load_map
-from resources import settings
-from resources.store import Store
+from pipelines.language.schema import load_map
+from pipelines.operations.flow_status import FlowFigures, table_of
+from resources.host import settings
+from resources.store.store import Store
 
 
 @click.command("status")

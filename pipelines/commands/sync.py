@@ -4,10 +4,12 @@ import uuid
 
 import click
 
-from pipelines import models, wishes
-from pipelines.map_schema import load_map
-from resources import lake, settings
-from resources.store import Store
+from pipelines.language.schema import load_map
+from pipelines.operations import actions
+from pipelines.stages import settle
+from resources.host import settings
+from resources.lake import lake
+from resources.store.store import Store
 
 
 @click.command("sync")
@@ -16,10 +18,10 @@ from resources.store import Store
 def command(entity: str, full: bool) -> None:
     """Judge and settle what is new about ENTITY, and put what is wanted into the outbox."""
     the_map, store = load_map(), Store(url=settings.database_url())
-    wishes.entity_of(the_map, entity)
+    actions.entity_of(the_map, entity)
     lake.prepare(store.url, settings.lake())
     run_id = f"concord-sync-{uuid.uuid4()}"
-    settled = models.sync(entity, store=store, the_map=the_map, run_id=run_id, full=full, log=click.echo)
+    settled = settle.sync(entity, store=store, the_map=the_map, run_id=run_id, full=full, log=click.echo)
     if settled.batch is None:
         click.echo(f"nothing new was said about {entity}")
         return

@@ -11,10 +11,10 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from pipelines.journey import Journey, tell
-from pipelines.map_schema import load_map
-from resources import settings
-from resources.store import Store
+from pipelines.language.schema import load_map
+from pipelines.operations.trace import Journey, tell
+from resources.host import settings
+from resources.store.store import Store
 
 COLOURS = {
     "message": "cyan",

@@ -4,10 +4,10 @@ import getpass
 
 import click
 
-from pipelines import wishes
-from pipelines.map_schema import load_map
-from resources import settings
-from resources.store import Store
+from pipelines.language.schema import load_map
+from pipelines.operations import actions
+from resources.host import settings
+from resources.store.store import Store
 
 
 @click.command("unlink")
@@ -18,5 +18,5 @@ from resources.store import Store
 def command(entity: str, system: str, remote_id: str, by: str) -> None:
     """Let REMOTE_ID of SYSTEM stand for itself, whatever it is linked to or like."""
     store = Store(url=settings.database_url())
-    key = wishes.unlink(store, load_map(), entity=entity, system=system, remote_id=remote_id, by_whom=by)
+    key = actions.unlink(store, load_map(), entity=entity, system=system, remote_id=remote_id, by_whom=by)
     click.echo(f"{system} {remote_id} is no longer {entity} {key} from the next sync on")

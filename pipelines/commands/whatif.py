@@ -12,18 +12,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines import codegen
-from pipelines.checks import Checks
-from pipelines.checks.dbt_tests import read_dbt_tests
 from pipelines.commands.terminal import console_for_tables
-from pipelines.library import LIBRARY, load_library, with_systems
-from pipelines.map_lint import lint
-from pipelines.map_places import perhaps, root_of
-from pipelines.map_schema import IntegrationMap, System, load_map
-from pipelines.replacement import FieldTouched, Replacement, pair, replaced, touched
-from resources import settings
-from resources.settings import ROOT
-from resources.store import Store
+from pipelines.compiler import generate
+from pipelines.language.library import LIBRARY, load_library, with_systems
+from pipelines.language.lint.report import lint
+from pipelines.language.queries import perhaps, root_of
+from pipelines.language.schema import IntegrationMap, System, load_map
+from pipelines.operations.whatif import FieldTouched, Replacement, pair, replaced, touched
+from pipelines.orchestration.checks.all import Checks
+from pipelines.orchestration.checks.dbt_tests import read_dbt_tests
+from resources.host import settings
+from resources.host.settings import ROOT
+from resources.store.store import Store
 
 PAGE = 100  # columns where nobody sits at a terminal: what is read on paper and in a ticket
 NOT_COUNTED = "not counted, for no database answers; start it with `concord run` and ask again"
@@ -143,7 +143,7 @@ def _mentions(patterns: list[str], name: re.Pattern[str]) -> dict[str, int]:
 
 def _rewritten(told: IntegrationMap, found: Replacement) -> list[str]:
     """The generated files in which something else would stand, whatever takes its place."""
-    was, will = codegen.generate(told), codegen.generate(replaced(told, found.system, f"{found.system}_successor"))
+    was, will = generate.generate(told), generate.generate(replaced(told, found.system, f"{found.system}_successor"))
     return sorted(f"dbt_project/{path}" for path in was | will if was.get(path) != will.get(path))
 
 
@@ -318,8 +318,14 @@ def _about_its_file(found: Replacement, file: str) -> list[str]:
     variables = ", ".join(env.replace(old.upper(), new.upper()) for env in found.settings.values())
     beside = f"{found.connector.rpartition('.')[0].replace('.', '/')}.py"
     about = f"Write {file}: system: {new}, role: {role} (by which the map speaks of {old}), steward, time_zone, clock, limits."
-    speaks = f"Give it a connector: resources.files.Drop if it drops files, else resources/{new}.py beside {beside}, with its "
-    return [about, f"{speaks}settings from the environment ({variables}) and a line for each in .env.example."]
+    speaks = (
+        "Give it a connector: resources.connectors.files.connector.Drop if it drops files, else "
+        f"resources/connectors/{new}/connector.py beside {beside}"
+    )
+    return [
+        about,
+        f"{speaks}, with its settings from the environment ({variables}) and a line for each in .env.example.",
+    ]
 
 
 def _by_entity(fields: list[FieldTouched]) -> str:

@@ -4,8 +4,8 @@ import sys
 
 import click
 
-from pipelines import codegen
-from pipelines.map_schema import load_map
+from pipelines.compiler import generate
+from pipelines.language.schema import load_map
 
 
 @click.command("write")
@@ -14,15 +14,15 @@ def command(check: bool) -> None:
     """Generate dbt_project/models/generated/ from the map."""
     the_map = load_map()
     if not check:
-        changed = codegen.write(the_map)
+        changed = generate.write(the_map)
         for path in changed:
-            click.echo(f"dbt_project/{path}: {'written' if (codegen.DBT_PROJECT / path).exists() else 'removed'}")
-        click.echo(f"{len(changed)} of {len(codegen.generate(the_map))} generated files changed")
+            click.echo(f"dbt_project/{path}: {'written' if (generate.DBT_PROJECT / path).exists() else 'removed'}")
+        click.echo(f"{len(changed)} of {len(generate.generate(the_map))} generated files changed")
         return
-    stale = codegen.stale(the_map)
+    stale = generate.stale(the_map)
     for path in stale:
         click.echo(f"dbt_project/{path}: is stale", err=True)
     if stale:
         click.echo("run `concord write` and commit what it writes", err=True)
         sys.exit(1)
-    click.echo(f"{len(codegen.generate(the_map))} generated files are up to date")
+    click.echo(f"{len(generate.generate(the_map))} generated files are up to date")

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from pipelines.map_places import originates
-from pipelines.map_schema import Entity, EntityField, IntegrationMap, System
+from pipelines.language.queries import originates
+from pipelines.language.schema import Entity, EntityField, IntegrationMap, System
 
 MERGING = ("furthest", "sum", "collect", "withdrawn_wins")  # the answer may be no single owner's word
 Owns = Literal["always", "its own records", "its own locations", "its own rows", "never"]

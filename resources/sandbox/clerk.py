@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from resources.tryton_orders import SHIPS_FROM
-from resources.tryton_rpc import Rpc
+from resources.connectors.tryton.orders import SHIPS_FROM
+from resources.connectors.tryton.rpc import Rpc
 
 OVERLAP = timedelta(minutes=2)  # a transaction that began earlier may commit later than what was seen
 NEXT_STEP = {

@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from resources import settings
+from resources.host import settings
 
 GENERATED = {  # variable: how long the secret is, in bytes
     "CRM_PASSWORD": 16,

@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncssh
 
-from resources import settings
+from resources.host import settings
 from resources.sandbox.environment import sandbox_environment
 
 FOLDERS = {  # by user

@@ -26,8 +26,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from resources import settings
-from resources.http import session
+from resources.connectors.http import session
+from resources.host import settings
 from resources.sandbox.environment import sandbox_environment
 from resources.sandbox.shopify_graphql import AdminApi
 from resources.sandbox.shopify_returns import NoSuchStep

@@ -21,8 +21,8 @@ from localstripe import resources as objects
 from localstripe import server, webhooks
 from localstripe.errors import UserError
 
-from resources import settings
-from resources.ports import is_free
+from resources.host import settings
+from resources.host.ports import is_free
 from resources.sandbox.environment import sandbox_environment
 from resources.sandbox.stripe_payouts import balance, pay_out
 

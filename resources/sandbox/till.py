@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import requests
 
-from resources import settings
-from resources.http import TIMEOUT, session
+from resources.connectors.http import TIMEOUT, session
+from resources.host import settings
 from resources.sandbox.environment import sandbox_environment
 from resources.sandbox.shopify_orders import minor_units
 

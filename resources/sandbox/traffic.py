@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import requests
 
-from resources import settings
-from resources.http import TIMEOUT, session
+from resources.connectors.http import TIMEOUT, session
+from resources.host import settings
 from resources.sandbox.catalogue import CATALOGUE, DOLLARS
 from resources.sandbox.shopify_orders import rounded
 

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from resources import settings
+from resources.host import settings
 from resources.sandbox.environment import sandbox_environment
 
 HERE = Path(__file__).parent

@@ -5,7 +5,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from resources.tryton_rpc import Rpc
+from resources.connectors.tryton.rpc import Rpc
 
 AT_ONCE = 50  # products in one call; Tryton on SQLite builds one condition of all their codes, which 100 make too deep
 

@@ -26,15 +26,15 @@ from zoneinfo import ZoneInfo
 
 import asyncssh
 
-from resources import settings
-from resources.connector import Unreachable
+from resources.connectors.connector import Unreachable
+from resources.connectors.tryton.rpc import NoAnswer, Refused, Rpc
+from resources.host import settings
 from resources.sandbox.carriers import Carriers
 from resources.sandbox.catalogue import CATALOGUE
 from resources.sandbox.clerk import Clerk
 from resources.sandbox.dropping import drop
 from resources.sandbox.environment import sandbox_environment
 from resources.sandbox.sftp import root
-from resources.tryton_rpc import NoAnswer, Refused, Rpc
 
 TICK = 3.0  # seconds between two looks at what is to be done
 LOCAL = ZoneInfo("Europe/Berlin")  # its files carry local times without a zone

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import asyncssh
 
-from resources import settings
+from resources.host import settings
 from resources.sandbox.catalogue import CATALOGUE
 from resources.sandbox.dropping import drop
 from resources.sandbox.environment import sandbox_environment

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import psycopg
 
-from resources.migrate import migrate
-from resources.postgres import Server, _programs
-from resources.settings import ROOT, state_dir
+from resources.host.embedded_postgres import Server, _programs
+from resources.host.settings import ROOT, state_dir
+from resources.store.migrate import migrate
 from tests.bench.open_loop import SECRET, SHOP
 from tests.bench.order_bodies import order_body
 from tests.fixtures_postgres import free_port
@@ -65,7 +65,7 @@ def peak_mb(process: int) -> float:
 def drive_door(server: Server, rate: float, seconds: float) -> tuple[dict, dict[str, float]]:
     """Run door and sender; what the sender measured, and what door and database used meanwhile."""
     port = free_port()
-    command = [sys.executable, "-m", "pipelines.webhooks"]
+    command = [sys.executable, "-m", "pipelines.runtime.door"]
     told_to_door = {
         **os.environ,
         "CONCORD_DATABASE_URL": server.url("bench"),
@@ -79,7 +79,7 @@ def drive_door(server: Server, rate: float, seconds: float) -> tuple[dict, dict[
         try:
             while True:
                 if door.poll() is not None:
-                    sys.exit("the door did not open; start `python -m pipelines.webhooks` by hand to see why")
+                    sys.exit("the door did not open; start `python -m pipelines.runtime.door` by hand to see why")
                 with socket.socket() as probe:
                     if probe.connect_ex(("127.0.0.1", port)) == 0:
                         break

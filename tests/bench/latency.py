@@ -17,7 +17,7 @@ import requests
 import sqlalchemy as sa
 
 from resources.sandbox.traffic import order_content
-from resources.store import engine_for
+from resources.store.store import engine_for
 from tests.test_run import Concord
 
 LAGS = """

@@ -17,14 +17,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.deliveries import deliver
-from pipelines.map_schema import Brake
-from resources.connector import Connector, Delivery, Outcome, Result
-from resources.migrate import migrate
-from resources.outbox import enqueue
-from resources.postgres import Server
-from resources.settings import state_dir
-from resources.store import Store
+from pipelines.language.schema import Brake
+from pipelines.stages.deliver import deliver
+from resources.connectors.connector import Connector, Delivery, Outcome, Result
+from resources.host.embedded_postgres import Server
+from resources.host.settings import state_dir
+from resources.store.migrate import migrate
+from resources.store.outbox import enqueue
+from resources.store.store import Store
 from tests.fixtures_postgres import free_port
 from tests.wanting import FLOW, SCHEMA, a_map, row, select
 

@@ -21,14 +21,15 @@ from typing import Any
 
 import psycopg
 
-from pipelines.codegen import fingerprint, write
-from pipelines.map_schema import IntegrationMap, load_map
-from pipelines.models import PROJECT, manifest, run_dbt, sync
-from resources import lake, settings
-from resources.migrate import migrate
-from resources.postgres import Server
-from resources.store import Store
-from resources.text import as_payload, hash_of
+from pipelines.compiler.generate import fingerprint, write
+from pipelines.language.schema import IntegrationMap, load_map
+from pipelines.stages.settle import PROJECT, manifest, run_dbt, sync
+from resources.host import settings
+from resources.host.embedded_postgres import Server
+from resources.host.text import as_payload, hash_of
+from resources.lake import lake
+from resources.store.migrate import migrate
+from resources.store.store import Store
 from tests.fixtures_postgres import free_port
 from tests.fixtures_world import at, line, order
 
