@@ -79,6 +79,34 @@ def test_a_customer_of_the_shop_is_one_party_under_the_shops_number_with_or_with
     assert len(poll(connector, "parties", cursor)[0]) == 2
 
 
+def test_a_customer_and_the_guest_with_the_same_email_in_one_batch_are_one_party(tryton: RunningTryton) -> None:
+    connector, n = tryton.connector, str(next(numbers))
+    _, cursor = poll(connector, "parties", None)
+    known = [
+        order(customer=n, shop_number=n, email=email) for email in (f"a{n}@example.com", f"b{n}@example.com", None)
+    ]
+    guest = order(email=f"a{n}@example.com")
+    outcomes = connector.deliver([delivery(one) for one in (*known, guest)])
+    assert [one.result for one in outcomes] == [Result.APPLIED] * 4
+    (party,) = poll(connector, "parties", cursor)[0].values()
+    assert party["shop_number"] == n
+
+
+def test_customers_of_the_shop_whose_orders_tell_one_email_stay_the_parties_that_they_are(
+    tryton: RunningTryton,
+) -> None:
+    connector = tryton.connector
+    two = [str(next(numbers)) for _ in range(2)]
+    before = [order(customer=n, shop_number=n, email=f"own{n}@example.com") for n in two]
+    after = [order(customer=n, shop_number=n, email=f"office{two[0]}@example.com") for n in two]
+    for batch in (before, after):
+        assert {one.result for one in connector.deliver([delivery(one) for one in batch])} == {Result.APPLIED}
+    first, second = (
+        [sale_of(tryton.rpc, one["order_number"], "party")["party"] for one in batch] for batch in (before, after)
+    )
+    assert first == second
+
+
 def test_an_hour_before_midnight_in_utc_is_the_next_day_where_the_books_are_kept_symptom_40(
     tryton: RunningTryton,
 ) -> None:

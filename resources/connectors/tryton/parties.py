@@ -9,7 +9,8 @@ from resources.connectors.tryton.orders import Unsuitable
 from resources.connectors.tryton.rpc import Refused, Rpc
 
 OURS = "customer_number"  # the universal id
-NUMBERS = (OURS, "erp_number", "shop_number")
+SHOP_NUMBER = "shop_number"
+NUMBERS = (OURS, "erp_number", SHOP_NUMBER)
 
 
 def carry_numbers(rpc: Rpc, deliveries: Sequence[Delivery], *, is_marked: bool = True) -> list[Outcome]:

@@ -10,10 +10,9 @@ from zoneinfo import ZoneInfo
 
 from resources.connectors.tryton.addresses import of_orders
 from resources.connectors.tryton.orders import Customer, Unsuitable, place
-from resources.connectors.tryton.parties import by_number, code_of
+from resources.connectors.tryton.parties import SHOP_NUMBER, by_number, code_of
 from resources.connectors.tryton.rpc import Refused, Rpc
 
-SHOP_NUMBER = "shop_number"
 LIKE_A_PHONE = re.compile(r"\+[0-9 ()./-]{7,20}")  # Tryton with `phonenumbers` refuses others as numbers, not as notes
 
 
@@ -133,42 +132,43 @@ class Records:
         found = self.rpc.call("account.tax.search_read", domain, 0, None, [("id", "DESC")], ["rate"])
         self._taxes = {row["rate"]: row["id"] for row in found}  # of two with one rate the older
 
-    def parties(self, customers: Iterable[Customer]) -> dict[str, int]:
+    def parties(self, customers: Collection[Customer]) -> dict[str, int]:
         """The party of each customer by its code: found by the shop's number, email or code, else made, all in one call.
 
         The code is unique in Tryton, so two couriers can never make one customer twice; the slower one is refused.
         """
-        wanted = {customer.code: customer for customer in customers}
+        # of two orders of one customer that which tells an email makes the party
+        wanted = {customer.code: customer for customer in sorted(customers, key=lambda one: one.email is not None)}
         found: dict[str, int] = {}
         numbers = {code: customer.shop_number for code, customer in wanted.items() if customer.shop_number}
         if numbers:
             by_shop_number = by_number(self.rpc, numbers.values(), SHOP_NUMBER)
             found |= {code: by_shop_number[number] for code, number in numbers.items() if number in by_shop_number}
-        emails = {
-            spelt
-            for code, customer in wanted.items()
-            if customer.email and code not in found
-            for spelt in (customer.email, customer.email.lower())
-        }
-        if emails:
-            domain = [
-                ("type", "=", "email"),
-                ("value", "in", sorted(emails)),
-            ]  # `ilike` would read every contact each time
+        reached = [(one.code, one.email) for one in customers if one.email and one.code not in found]
+        if reached:
+            emails = sorted({spelt for _, email in reached for spelt in (email, email.lower())})
+            domain = [("type", "=", "email"), ("value", "in", emails)]  # `ilike` would read every contact each time
             fields = ["value", "party"]
             rows = self.rpc.call("party.contact_mechanism.search_read", domain, 0, None, [("id", "DESC")], fields)
             by_email = {row["value"].lower(): row["party"] for row in rows}  # of two parties the one known for longer
-            for code, customer in wanted.items():
-                if code not in found and customer.email and customer.email.lower() in by_email:
-                    found[code] = by_email[customer.email.lower()]
+            for code, email in reached:
+                if code not in found and email.lower() in by_email:
+                    found[code] = by_email[email.lower()]
         if missing := sorted(wanted.keys() - found.keys()):
             any_party: list[Any] = [("code", "in", missing), ("active", "in", [True, False])]
             rows = self.rpc.call("party.party.search_read", any_party, 0, None, None, ["code"])
             found |= {row["code"]: row["id"] for row in rows}
-        if new := [wanted[code] for code in missing if code not in found]:
+        # a guest with a customer's email is that customer, as she would be had the customer's order come in a batch before
+        owners = {one.email.lower(): one.code for one in customers if one.email and one.shop_number}
+        same = {
+            code: owners[customer.email.lower()]
+            for code, customer in wanted.items()
+            if code not in found and not customer.shop_number and customer.email and customer.email.lower() in owners
+        }
+        if new := [customer for code, customer in wanted.items() if code not in found and code not in same]:
             ids = self.rpc.call("party.party.create", [self._party(customer) for customer in new])
             found |= {customer.code: number for customer, number in zip(new, ids, strict=True)}
-        return found
+        return found | {code: found[owner] for code, owner in same.items()}
 
     def addresses(self, wanted: Collection[tuple[int, Customer]]) -> dict[tuple[int, tuple[str, ...]], int]:
         """The address of each (party, customer), found among the party's own or made, all in one call."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from resources.connectors.connector import Message, Page
 from resources.connectors.tryton.addresses import as_told, chosen, fields_told
-from resources.connectors.tryton.parties import numbers_on
+from resources.connectors.tryton.parties import SHOP_NUMBER, numbers_on
 from resources.connectors.tryton.prices import PRICE_LINE, price_line
 from resources.connectors.tryton.records import Records
 from resources.connectors.tryton.returns import Told, credit_notes, orders_alone, posted, received, taken_in
@@ -327,7 +327,7 @@ def _parties(records: Records, ids: Sequence[int], as_of: str) -> list[Message]:
             "phone": reached.get("phone"),
             "price_list": (row.get("sale_price_list.") or {}).get("name"),
             "tax_number": (row["tax_identifier."] or {}).get("code"),
-            "shop_number": numbers_on(row["identifiers."]).get("shop_number"),
+            "shop_number": numbers_on(row["identifiers."]).get(SHOP_NUMBER),
             "addresses": as_told(chosen(row["addresses."]), records.rpc.user),
             "active": bool(row["active"]),
             "write_date": stamp_of(row),
