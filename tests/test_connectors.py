@@ -1,14 +1,17 @@
 """The contract of connectors: every one of them, over the real system that it speaks to, keeps the same promises."""
 
 import json
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from resources.connectors.connector import Message, Page, Result, Unreachable
+from resources.connectors.connector import Connector, Delivery, Message, Page, Result, Unreachable
 from tests.connector_adapters import ADAPTERS, TAKERS, Adapter
 
 
@@ -173,6 +176,90 @@ def test_deliveries_to_a_system_that_does_not_answer_stay_open(taker: Adapter) -
         assert sorted(outcome.delivery_id for outcome in outcomes) == sorted(one.delivery_id for one in deliveries)
         assert {outcome.result for outcome in outcomes} <= {Result.RETRY, Result.UNKNOWN}, entity
         assert all(outcome.reason for outcome in outcomes), entity
+
+
+class Silent(BaseHTTPRequestHandler):
+    """Reads a request, hands it on, and logs nothing."""
+
+    def do_POST(self) -> None:
+        self.answer(self.rfile.read(int(self.headers["Content-Length"] or 0)).decode())
+
+    do_GET = do_POST
+
+    def answer(self, body: str) -> None:
+        raise NotImplementedError
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+@contextmanager
+def off_limits() -> Iterator[str]:
+    """An address to which nothing may come."""
+    heard: list[str] = []
+
+    class Stranger(Silent):
+        def answer(self, body: str) -> None:
+            heard.append(f"{self.requestline}\n{self.headers}{body}")
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+    with serving(Stranger) as address:
+        try:
+            yield address
+        finally:
+            assert heard == []
+
+
+@contextmanager
+def moved_to(address: str, status: int) -> Iterator[str]:
+    """An address that sends every request on to that one."""
+
+    class Moved(Silent):
+        def answer(self, body: str) -> None:
+            self.send_response(status)
+            self.send_header("Location", address + self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    with serving(Moved) as moved:
+        yield moved
+
+
+def reasons_to_wait(connector: Connector, deliveries: Sequence[Delivery]) -> list[str]:
+    """Why these deliveries, of which none was applied, stay open."""
+    try:
+        outcomes = connector.deliver(deliveries)
+    except Unreachable as problem:
+        return [str(problem)]
+    assert {outcome.result for outcome in outcomes} == {Result.RETRY}
+    return [str(outcome.reason) for outcome in outcomes]
+
+
+@pytest.mark.parametrize("status", [302, 307])
+def test_a_redirect_is_told_and_takes_no_secret_to_another_host(taker: Adapter, status: int) -> None:
+    batches = [make() for make in taker.deliveries.values()]
+    with off_limits() as elsewhere, moved_to(elsewhere, status) as moved:
+        connector = taker.connector.model_copy(update={"base_url": moved})
+        sentence = f"{moved} sends us on to {elsewhere} ({status})"
+        for stream in taker.snapshots:
+            with pytest.raises(Unreachable) as asked:
+                list(connector.snapshot(stream))
+            assert sentence in str(asked.value), stream
+        for deliveries in batches:
+            assert all(sentence in reason for reason in reasons_to_wait(connector, deliveries))
 
 
 def test_settings_show_no_secret(adapter: Adapter) -> None:

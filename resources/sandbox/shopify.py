@@ -127,7 +127,6 @@ class Sandbox:
                 data=body,
                 headers=self.headers(webhook, body),
                 timeout=PATIENCE,
-                allow_redirects=False,
             )
             if not 200 <= answer.status_code < 300:
                 error = f"{answer.status_code} {answer.text[:200]}"

@@ -14,7 +14,7 @@ import requests
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
 from resources.connectors.connector import Delivery, Outcome, Result, Unreachable
-from resources.connectors.http import TIMEOUT, session
+from resources.connectors.http import TIMEOUT, Redirected, session
 
 API_VERSION = "2026-10"
 OPERATIONS = Path(__file__).parent / "admin_api.graphql"
@@ -87,7 +87,9 @@ class AdminApi:
     def _post(self, name: str, variables: Mapping[str, Any]) -> requests.Response:
         body = {"query": operation(name), "variables": dict(variables)}
         try:
-            response = self.session.post(self.url, json=body, timeout=TIMEOUT, allow_redirects=False)
+            response = self.session.post(self.url, json=body, timeout=TIMEOUT)
+        except Redirected as problem:
+            raise Unreachable(str(problem)) from problem
         except requests.RequestException as problem:
             if _never_arrived(problem):
                 raise Unreachable(f"Shopify cannot be reached at {self.url}: {type(problem).__name__}") from problem

@@ -10,7 +10,7 @@ import requests
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
 from resources.connectors.connector import Unreachable
-from resources.connectors.http import TIMEOUT, session
+from resources.connectors.http import TIMEOUT, Redirected, session
 
 API_VERSION = "2024-06-20"  # the shape of what we read; an account may have another as its default
 PAGE = 100  # the most that Stripe gives at once
@@ -83,8 +83,9 @@ class StripeApi:
                 data=list(wish) if is_write else None,
                 headers={"Idempotency-Key": key} if key else {},
                 timeout=TIMEOUT,
-                allow_redirects=False,
             )
+        except Redirected as problem:
+            raise Unreachable(str(problem)) from problem
         except requests.RequestException as problem:
             if not is_write or _never_sent(problem):
                 raise Unreachable(f"{self.name} cannot be reached: {type(problem).__name__}") from problem

@@ -12,7 +12,7 @@ import requests
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
 from resources.connectors.connector import Unreachable
-from resources.connectors.http import TIMEOUT, session
+from resources.connectors.http import TIMEOUT, Redirected, session
 
 CHANGES = frozenset(  # methods after which nobody may assume that nothing happened
     {"create", "write", "delete", "copy", "quote", "confirm", "draft", "cancel", "execute", "process", "post"}
@@ -88,6 +88,8 @@ class Rpc:
         headers = {"Content-Type": "application/json"}
         try:
             return self.http.post(self.address, data=body.encode(), headers=headers, timeout=TIMEOUT)
+        except Redirected as error:
+            raise Unreachable(str(error)) from error
         except requests.exceptions.SSLError as error:
             raise Unreachable(f"{self.name} could not prove who it is ({error})") from error
         except requests.exceptions.ConnectTimeout as error:
