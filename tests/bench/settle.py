@@ -169,7 +169,9 @@ def main() -> None:
     if told.step:
         step(told.step)
         return
-    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=settings.state_dir().parent))
+    settings.state_dir().mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=settings.state_dir()))  # on the disk that `run` uses
+    folder.chmod(0o755)
     server = Server(folder / "postgres", free_port(), is_fast=True)
     server.ensure()
     try:
