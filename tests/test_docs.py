@@ -20,6 +20,7 @@ OURS = re.compile(r"\bCONCORD_[A-Z_]+[A-Z]\b|\bDAGSTER_HOME\b")
 INTERNAL = {
     "CONCORD_KEPT_BY": "the mark on the processes that `concord run` started",
     "CONCORD_DATABASE_DSN": "CONCORD_DATABASE_URL, in the words that DuckDB reads",
+    "CONCORD_DATABASE_PASSWORD": "the password of CONCORD_DATABASE_URL, which is not among those words",
 }
 FOUND_ELSEWHERE = {"git", "make"}  # programs that a fenced command may call beside ours
 

@@ -18,6 +18,7 @@ from pipelines.compiler.generate import write
 from pipelines.language.schema import load_map
 from pipelines.stages import settle
 from pipelines.stages.settle import PROJECT, sync
+from resources.database import attachment
 from resources.lake import lake
 from tests import doomed_sync
 from tests.fixtures_world import World, at, line, order
@@ -230,7 +231,7 @@ def other_writer(world: World, table: str, until: Callable[[], bool]) -> Iterato
     def write_on() -> None:
         with duckdb.connect(config={"allow_unsigned_extensions": True}) as db:
             db.execute("load ducklake; load postgres")
-            db.execute(f"attach 'ducklake:postgres:{lake.dsn(world.store.url)}' as lake (metadata_schema 'lake')")
+            db.execute(f"attach 'ducklake:postgres:{attachment(world.store.url)}' as lake (metadata_schema 'lake')")
             for turn in itertools.count():
                 if is_over.is_set() or until():
                     return

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -50,10 +51,8 @@ def test_sessions_speak_utc_and_find_our_tables(store: Store) -> None:
 def test_a_connection_that_died_in_the_pool_is_replaced(store: Store) -> None:
     with store.transaction() as connection:
         number: int = connection.execute(sa.text("select pg_backend_pid()")).scalar_one()
-    other = sa.create_engine(store.engine.url)
-    with other.begin() as connection:
-        connection.execute(sa.text("select pg_terminate_backend(:number, 2000)"), {"number": number})
-    other.dispose()
+    with psycopg.connect(store.url) as other:
+        other.execute("select pg_terminate_backend(%s, 2000)", [number])
     assert store.rows("get_cursor", system="shop", stream="orders") == []
 
 

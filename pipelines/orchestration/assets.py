@@ -358,7 +358,13 @@ def in_one_sentence(context: Any, steward: str) -> Iterator[None]:
         raise
     except Unreachable as problem:
         raise failure(f"{problem}. {steward} answers: see that it runs; this run is asked for again.") from problem
-    except (settle.BuildFailed, prove.SnapshotIncomplete, MissingSetting, lake.LakeProblem) as problem:
+    except (
+        settle.BuildFailed,
+        prove.SnapshotIncomplete,
+        MissingSetting,
+        settings.BadSetting,
+        lake.LakeProblem,
+    ) as problem:
         raise failure(f"{problem}. {steward} answers; nothing is lost: the next run does it again.") from problem
     except (sa.exc.OperationalError, duckdb.IOException) as problem:
         first = str(problem).strip().splitlines()[0]

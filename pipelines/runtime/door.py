@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from pipelines.language.connectors import MissingSetting, connector_for
 from pipelines.language.schema import MapProblem, System, load_map
+from resources import database
 from resources.connectors.connector import BadMessage, BadSignature, Connector
 from resources.host import settings
 from resources.host.http_server import PatientProtocol
@@ -394,6 +395,7 @@ def main() -> None:
         the_map, port = load_map(), settings.port("DOOR", 18700)
         posters = [system for system in the_map.systems.values() if topics_of(system)]
         connectors = {system.system: connector_for(system) for system in posters}
+        database.words(settings.database_url())
     except (MapProblem, MissingSetting, settings.BadSetting) as problem:
         sys.exit(str(problem))
     topics = [(system.system, topic) for system in posters for topic in topics_of(system)]

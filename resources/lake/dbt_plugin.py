@@ -1,8 +1,11 @@
-"""What dbt-duckdb loads by its profile: it teaches the database that dbt opens our words, once."""
+"""What dbt-duckdb loads by its profile: it teaches the database that dbt opens our words, and gives it the password, once."""
+
+import os
 
 import duckdb
 from dbt.adapters.duckdb.plugins import BasePlugin
 
+from resources.database import let_in
 from resources.lake.macros import teach
 
 
@@ -12,3 +15,4 @@ class Plugin(BasePlugin):
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Called once a database, before the lake is attached."""
         teach(conn)
+        let_in(conn, os.environ.get("CONCORD_DATABASE_PASSWORD", ""))

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import duckdb
 import duckdb_extensions
 
+from resources import database
 from resources.host import settings
 from resources.lake.macros import teach
 from resources.store.store import engine_for, query
@@ -48,20 +48,11 @@ class LakeProblem(Exception):
     """The warehouse cannot be opened. The message says why and what to do."""
 
 
-def dsn(url: str) -> str:
-    """A Postgres URL as the key=value words that DuckDB's extensions read."""
-    parts = urlsplit(url)
-    words = {
-        "host": parts.hostname, "port": parts.port, "user": unquote(parts.username or ""),
-        "password": unquote(parts.password or ""), "dbname": parts.path.lstrip("/"), **dict(parse_qsl(parts.query)),
-    }  # fmt: skip
-    return " ".join(f"{key}={value}" for key, value in words.items() if value)
-
-
 def environment(url: str, lake: str) -> dict[str, str]:
     """What dbt's profile reads."""
     return {
-        "CONCORD_DATABASE_DSN": dsn(url),
+        "CONCORD_DATABASE_DSN": database.attachment(url),
+        "CONCORD_DATABASE_PASSWORD": database.password(url),
         "CONCORD_LAKE": lake,
         "CONCORD_SPILL": str(settings.state_dir() / "spill"),
     }
@@ -166,8 +157,10 @@ def _attached(url: str, lake: str, options: str) -> Iterator[duckdb.DuckDBPyConn
         connection.execute(
             "set ducklake_max_retry_count = 60; set ducklake_retry_backoff = 1.05"
         )  # as in dbt's profile
+        database.let_in(connection, database.password(url))
+        where, folder = (text.replace("'", "''") for text in (database.attachment(url), lake))
         try:
-            connection.execute(f"attach 'ducklake:postgres:{dsn(url)}' as lake (data_path '{lake}', {options})")
+            connection.execute(f"attach 'ducklake:postgres:{where}' as lake (data_path '{folder}', {options})")
         except duckdb.IOException as problem:
             raise LakeProblem(f"the warehouse cannot be opened: {problem}; is the database running?") from problem
         except duckdb.Error as problem:

@@ -2,12 +2,14 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import LiteralString, cast
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
+from resources.database import address, words
 from resources.host import embedded_postgres, settings
 
 SCHEMA = Path(__file__).parent / "schema.sql"
@@ -23,11 +25,12 @@ class CannotMigrate(Exception):
 def migrate(url: str) -> int:
     """Create the database and its schemas where they are missing and apply what is newer; the version then reached.
 
-    Safe to call at any time, by several processes at once. Raises CannotMigrate.
+    Safe to call at any time, by several processes at once. Raises CannotMigrate or BadSetting.
     """
+    told = {**words(url), "connect_timeout": "5", "application_name": "concord migrate"}
     try:
-        _create_database(url)
-        with psycopg.connect(url, autocommit=True, connect_timeout=5, application_name="concord migrate") as connection:
+        _create_database(told)
+        with psycopg.connect(make_conninfo(**told), autocommit=True) as connection:
             if connection.info.server_version < OLDEST_POSTGRES:
                 raise CannotMigrate(
                     f"{address(url)} is PostgreSQL {connection.info.server_version // 10_000}; Concord needs 14 or newer"
@@ -40,12 +43,6 @@ def migrate(url: str) -> int:
             f"The database {address(url)} cannot be prepared: {reason}; "
             "see that it runs and that its user may create schemas, or correct CONCORD_DATABASE_URL"
         ) from problem
-
-
-def address(url: str) -> str:
-    """The database's address without its user and password."""
-    parts = urlsplit(url)
-    return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
 
 
 def newest_version() -> int:
@@ -63,18 +60,15 @@ def _migrations() -> dict[int, Path]:
     return {int(path.name.split("_")[0]): path for path in sorted(MIGRATIONS.glob("[0-9]*_*.sql"))}
 
 
-def _create_database(url: str) -> None:
+def _create_database(told: Mapping[str, str]) -> None:
     try:
-        psycopg.connect(url, connect_timeout=5).close()
+        psycopg.connect(make_conninfo(**told)).close()
         return
     except psycopg.OperationalError as problem:
         if "does not exist" not in str(problem) or "database" not in str(problem):
             raise
-    parts = urlsplit(url)
-    name = parts.path.removeprefix("/")
-    with psycopg.connect(
-        urlunsplit(parts._replace(path="/postgres")), autocommit=True, connect_timeout=5
-    ) as connection:
+    name = told.get("dbname", "")
+    with psycopg.connect(make_conninfo(**{**told, "dbname": "postgres"}), autocommit=True) as connection:
         try:
             connection.execute(psycopg.sql.SQL("create database {}").format(psycopg.sql.Identifier(name)))
         except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):

@@ -5,14 +5,18 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import numpy as np
 import numpy.typing as npt
+import psycopg
 import sqlalchemy as sa
+from psycopg.conninfo import make_conninfo
+
+from resources.database import words
 
 QUERIES = Path(__file__).parent / "queries"
 INBOX_LOCK = 4_011_001  # held while inbox or ledger rows are inserted, so that their ids become visible in order
@@ -31,11 +35,12 @@ def query(name: str) -> sa.TextClause:
 
 @cache
 def engine_for(url: str) -> sa.Engine:
-    """One pool a process and database; sessions speak UTC and find our tables without a prefix."""
+    """One pool a process and database; sessions speak UTC and find our tables without a prefix. Raises BadSetting."""
+    told = {**words(url), "options": "-csearch_path=concord -ctimezone=UTC", "connect_timeout": "5"}
     return sa.create_engine(
-        url.replace("postgresql://", "postgresql+psycopg://", 1),
+        "postgresql+psycopg://",
+        creator=partial(psycopg.connect, make_conninfo(**told)),  # libpq alone reads the address, here as elsewhere
         pool_pre_ping=True,  # a connection may have died with the server and be asked again
-        connect_args={"options": "-csearch_path=concord -ctimezone=UTC", "connect_timeout": 5},
     )
 
 
