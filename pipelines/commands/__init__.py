@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 from dotenv import load_dotenv
+from resources.troubles import sentence_of
 
 from resources.host.settings import ROOT
 
@@ -37,7 +38,6 @@ FOR_PEOPLE = {
     "resources.store.migrate.CannotMigrate": 2,
 }
 SHARED = {"terminal"}
-NO_DATABASE = {"sqlalchemy.exc.OperationalError", "psycopg.OperationalError", "psycopg2.OperationalError"}
 
 
 class Told(click.ClickException):
@@ -85,19 +85,13 @@ def _first_line(verb: str) -> str:
 
 def _for_a_person(problem: Exception) -> tuple[str, int]:
     """The sentence and the exit code of a problem; a fault of ours says how to see where it is."""
+    if told := sentence_of(problem):
+        return told, 2
     kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(problem).__mro__}
     for kind in kinds & FOR_PEOPLE.keys():
         return str(problem) or str(type(problem).__doc__), FOR_PEOPLE[kind]  # the docstring, as a last resort
-    if kinds & NO_DATABASE:
-        reason = str(getattr(problem, "orig", None) or problem).strip().partition("\n")[0]
-        return f"the database does not answer ({reason}); start it with `concord run`, or mend CONCORD_DATABASE_URL", 2
     if isinstance(problem, OSError) and problem.errno == errno.EADDRINUSE:
         return f"a port is in use ({problem}); stop what listens there, or set another CONCORD_<NAME>_PORT", 2
-    if "UndefinedTable" in type(getattr(problem, "orig", problem)).__name__:
-        return (
-            "the database is not prepared yet; `concord run` prepares it, and so does `python -m resources.store.migrate`",
-            2,
-        )
     reason = " ".join(str(problem).split())[:300]
     fault = f"this should not happen: {type(problem).__name__}: {reason}"
     return f"{fault}. It is a fault of Concord: `concord --debug ...` shows where; tell whoever maintains it", 2

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import duckdb
+from resources.troubles import reason_of, sentence_of
 from rich.markup import escape
 from rich.table import Table
 
@@ -186,8 +187,7 @@ class Watch:
                     looked_at = time.monotonic()
                 self.trouble = None
             except Exception as problem:  # noqa: BLE001  whatever it is, it is told, and looked at again
-                reason = str(getattr(problem, "orig", None) or problem).strip().partition("\n")[0]
-                self.trouble = f"the flows cannot be counted now: {reason}"
+                self.trouble = f"the flows cannot be counted now: {sentence_of(problem) or reason_of(problem)}"
         self.figures.close()
 
     def _look_for_the_first(self, store: Store) -> None:

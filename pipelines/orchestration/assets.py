@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
-import duckdb
-import sqlalchemy as sa
 from dagster._core.errors import DagsterExecutionInterruptedError
+from resources.troubles import sentence_of
 
 from pipelines.language.connectors import MissingSetting
 from pipelines.language.schema import Entity, Stream, System
@@ -365,20 +364,25 @@ def in_one_sentence(context: Any, steward: str) -> Iterator[None]:
         settings.BadSetting,
         lake.LakeProblem,
     ) as problem:
+        _fail_by_database(problem)
         raise failure(f"{problem}. {steward} answers; nothing is lost: the next run does it again.") from problem
-    except (sa.exc.OperationalError, duckdb.IOException) as problem:
-        first = str(problem).strip().splitlines()[0]
-        raise failure(
-            f"The database did not answer: {first}. Whoever keeps Concord answers: see that Postgres runs; "
-            "nothing is lost, and the next run goes on."
-        ) from problem
     except Exception as problem:
         if type(problem) is RuntimeError and str(problem) == "Query interrupted":  # how DuckDB tells of a signal
             raise DagsterExecutionInterruptedError from problem
+        _fail_by_database(problem)
         told = " ".join(f"{type(problem).__name__}: {problem}".split())[:400]
         raise failure(
             f"{context.run.job_name} met something that it does not know: {told}. {steward} answers: read the cause below, "
             "then re-execute the run."
+        ) from problem
+
+
+def _fail_by_database(problem: Exception) -> None:
+    """End the run when it is the database or the warehouse that is not well, for which no system's steward answers."""
+    told = sentence_of(problem.__cause__ if isinstance(problem, lake.LakeProblem) and problem.__cause__ else problem)
+    if told:
+        raise failure(
+            f"{told[0].upper()}{told[1:]}. {KEEPER[0].upper()}{KEEPER[1:]} answers; nothing is lost, and the next run goes on."
         ) from problem
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 import uvicorn
+from resources.troubles import OTHER, trouble_of
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.routing import Route
@@ -273,10 +274,8 @@ class Door:
         try:
             with self.store.transaction() as connection:
                 connection.execute(sa.text("select inbox_id from inbox limit 1"))
-        except sa.exc.OperationalError:
-            return "cannot be reached"
-        except sa.exc.SQLAlchemyError:
-            return "is not prepared: start `concord run` once"
+        except sa.exc.SQLAlchemyError as problem:
+            return (trouble_of(problem) or OTHER).state
         return None
 
     async def _record_until(self, is_closing: asyncio.Event) -> None:

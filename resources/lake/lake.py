@@ -15,6 +15,7 @@ from resources import database
 from resources.host import settings
 from resources.lake.macros import teach
 from resources.store.store import engine_for, query
+from resources.troubles import sentence_of
 
 ROWS_IN_A_GROUP = 20_000  # a reader holds a whole group of a column: of payloads, 122,880 rows are half a gigabyte
 EXTENSIONS = ("ducklake", "postgres_scanner")
@@ -162,7 +163,7 @@ def _attached(url: str, lake: str, options: str) -> Iterator[duckdb.DuckDBPyConn
         try:
             connection.execute(f"attach 'ducklake:postgres:{where}' as lake (data_path '{folder}', {options})")
         except duckdb.IOException as problem:
-            raise LakeProblem(f"the warehouse cannot be opened: {problem}; is the database running?") from problem
+            raise LakeProblem(sentence_of(problem) or f"the warehouse cannot be opened: {problem}") from problem
         except duckdb.Error as problem:
             raise LakeProblem(
                 f"the warehouse in {lake} cannot be opened: {problem}; do CONCORD_STATE and CONCORD_LAKE name the folder in "

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from resources.connectors.connector import Message
 from resources.store.inbox import keep_each
 from resources.store.store import Store
+from resources.troubles import reason_of, sentence_of
 
 log = logging.getLogger("concord.door")
 
@@ -134,7 +135,7 @@ class GroupCommit:
                 self._note(problem)
                 return [DatabaseDown() for _ in group]
             if len(group) == 1:
-                return [CannotBeKept(_reason(problem))]
+                return [CannotBeKept(reason_of(problem))]
             middle = len(group) // 2  # the bad one is found by halving; its neighbours are kept
             return self._write(group[:middle]) + self._write(group[middle:])
         self._note(None)
@@ -192,7 +193,10 @@ class GroupCommit:
     def _note(self, problem: Exception | None) -> None:
         """One line when the database goes and one when it is back, not one a post."""
         if problem is not None and not self.is_down:
-            log.error("the database cannot commit: %s; senders are told to try again", _reason(problem))
+            log.error(
+                "posts cannot be committed: %s; senders are told to try again",
+                sentence_of(problem) or reason_of(problem),
+            )
         elif problem is None and self.is_down:
             log.warning("the database commits again")
         self.is_down = problem is not None
@@ -205,9 +209,3 @@ def _is_the_messages_fault(problem: Exception) -> bool:
         return False
     state = getattr(problem.orig, "sqlstate", None) or PASSING[0]
     return not state.startswith((*PASSING, "3D", "42", "28"))  # a missing database, table or right
-
-
-def _reason(problem: Exception) -> str:
-    """The first line of what the driver said: no statement, no values."""
-    said = str(getattr(problem, "orig", None) or problem).strip()
-    return said.splitlines()[0] if said else type(problem).__name__

@@ -11,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from resources.database import address, words
 from resources.host import embedded_postgres, settings
+from resources.troubles import reason_of, sentence_of
 
 SCHEMA = Path(__file__).parent / "schema.sql"
 MIGRATIONS = Path(__file__).parent / "migrations"  # NNN_what_changes.sql, above the version that schema.sql makes
@@ -38,11 +39,8 @@ def migrate(url: str) -> int:
             connection.execute("select pg_advisory_lock(%s)", [MIGRATION_LOCK])  # freed when the connection ends
             return _apply(connection)
     except psycopg.Error as problem:
-        reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
-        raise CannotMigrate(
-            f"The database {address(url)} cannot be prepared: {reason}; "
-            "see that it runs and that its user may create schemas, or correct CONCORD_DATABASE_URL"
-        ) from problem
+        why = sentence_of(problem) or f"{reason_of(problem)}; see that its user may create schemas"
+        raise CannotMigrate(f"The database {address(url)} cannot be prepared: {why}") from problem
 
 
 def newest_version() -> int:
