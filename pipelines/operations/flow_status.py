@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import duckdb
-from resources.troubles import reason_of, sentence_of
 from rich.markup import escape
 from rich.table import Table
 
@@ -17,6 +16,7 @@ from pipelines.language.schema import Flow, IntegrationMap
 from resources.host import settings
 from resources.lake import lake
 from resources.store.store import Store
+from resources.troubles import reason_of, sentence_of
 
 LOOK_EVERY = 2.0  # seconds between two counts of the flows
 

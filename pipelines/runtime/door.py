@@ -14,7 +14,6 @@ from typing import Any
 
 import sqlalchemy as sa
 import uvicorn
-from resources.troubles import OTHER, trouble_of
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.routing import Route
@@ -29,6 +28,7 @@ from resources.host.http_server import PatientProtocol
 from resources.store.group_commit import CannotBeKept, DatabaseDown, GroupCommit, QueueFull
 from resources.store.store import Store
 from resources.store.webhook_health import Tally, record
+from resources.troubles import OTHER, trouble_of
 
 log = logging.getLogger("concord.door")
 
