@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from pipelines.compiler.generate import fingerprint
-from pipelines.language.connectors import connector_class, files_of
+from pipelines.language.connectors import connector_class, files_of, missing_variables
 from pipelines.language.schema import IntegrationMap, System, load_map
 from pipelines.orchestration.asset_specs import Lineage, read_models
 from pipelines.orchestration.assets import Steps
@@ -60,8 +60,7 @@ def the_store() -> Store:
 def connector_of(system: System) -> Connector:
     """The system's connector as a resource, with settings that are read when a run begins and shown by their names only."""
     kind = connector_class(system)
-    missing = [name.env for name in system.settings.values() if name.default is None and name.env not in os.environ]
-    if missing:
+    if missing := [*missing_variables(system).values()]:
         return Unset(
             why=f"{system.system} cannot be reached, for {missing[0]} is not set; set it in the environment or in .env "
             f"(map/systems/{system.system}.yaml asks for it), then start again"
@@ -69,6 +68,7 @@ def connector_of(system: System) -> Connector:
     values: dict[str, Any] = {
         name: dg.EnvVar(source.env) if source.env in os.environ else source.default
         for name, source in system.settings.items()
+        if source.env in os.environ or source.default is not None
     }
     return kind(**values, **files_of(kind, system))
 

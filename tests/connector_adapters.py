@@ -154,7 +154,7 @@ def shop(request: pytest.FixtureRequest) -> Adapter:
     return Adapter(
         connector=mock.connector(),
         unreachable=mock.connector(base_url=f"http://127.0.0.1:{free_port()}"),
-        secrets=[mock.token, mock.secret],
+        secrets=[mock.client_secret, mock.secret],
         polls={
             "orders_read": lambda: mock.place((skus[0], 1)),
             "refunds_read": lambda: mock.refund(mock.place((skus[0], 1))["id"], "1.00"),

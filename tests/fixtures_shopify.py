@@ -27,7 +27,9 @@ class ShopifyMock:
 
     base_url: str
     shop: str
-    token: str
+    client_id: str
+    client_secret: str
+    token: str  # of an app made before 2026, which never ends
     secret: str
     door_port: int  # where it posts its webhooks
     state: Path
@@ -43,7 +45,13 @@ class ShopifyMock:
         return str(self.get("/healthz")["note"])
 
     def connector(self, **changes: str) -> Shopify:
-        settings_ = {"base_url": self.base_url, "shop": self.shop, "token": self.token, "webhook_secrets": self.secret}
+        settings_ = {
+            "base_url": self.base_url,
+            "shop": self.shop,
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "webhook_secrets": self.secret,
+        }
         return Shopify(**{**settings_, **changes})
 
     def get(self, path: str) -> Any:
@@ -146,6 +154,8 @@ def shopify_mock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShopifyMo
         "CONCORD_STATE": str(state),
         "CONCORD_SHOPIFY_PORT": str(port),
         "CONCORD_DOOR_PORT": str(door_port),
+        "SHOPIFY_CLIENT_ID": "app-of-the-tests",
+        "SHOPIFY_CLIENT_SECRET": "shpss_of_the_tests",
         "SHOPIFY_TOKEN": "shpat_of_the_tests",
         "SHOPIFY_SHOP": "concord-tests.myshopify.com",
         "SHOPIFY_WEBHOOK_SECRETS": secret,
@@ -153,6 +163,8 @@ def shopify_mock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShopifyMo
     mock = ShopifyMock(
         base_url=f"http://127.0.0.1:{port}",
         shop=environment["SHOPIFY_SHOP"],
+        client_id=environment["SHOPIFY_CLIENT_ID"],
+        client_secret=environment["SHOPIFY_CLIENT_SECRET"],
         token=environment["SHOPIFY_TOKEN"],
         secret=secret,
         door_port=door_port,

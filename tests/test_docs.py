@@ -128,7 +128,7 @@ def test_every_variable_of_the_example_is_read_somewhere():
 
 def test_the_example_sets_nothing_and_holds_no_secret():
     assert [line for line in EXAMPLE.splitlines() if line.strip() and not line.startswith("#")] == []
-    assert re.findall(r"^# ?\w*(?:TOKEN|SECRETS|PASSWORD)=(.+)$", EXAMPLE, re.MULTILINE) == []
+    assert re.findall(r"^# ?\w*(?:TOKEN|SECRETS?|PASSWORD)=(.+)$", EXAMPLE, re.MULTILINE) == []
 
 
 def test_the_ci_command_is_the_test_command_of_the_readme():

@@ -18,8 +18,8 @@ from pipelines.compiler.generate import write
 from pipelines.language.schema import load_map
 from pipelines.stages import settle
 from pipelines.stages.settle import PROJECT, sync
-from resources.database import attachment
 from resources.lake import lake
+from resources.store.database import attachment
 from tests import doomed_sync
 from tests.fixtures_world import World, at, line, order
 from tests.wanting import select

@@ -870,6 +870,18 @@ def test_a_setting_that_is_missing_is_found(draft: Draft):
     )
 
 
+def test_settings_of_which_one_group_must_be_whole_are_found(draft: Draft):
+    of_the_shop = draft.systems["shopify"]["settings"]
+    secret, _ = of_the_shop.pop("client_secret"), of_the_shop.pop("token")
+    draft.reads(
+        systems.settings_are_the_connectors,
+        "map/systems/shopify.yaml: settings.client_secret: resources.connectors.shopify.connector.Shopify needs client_id, client_secret, or token",
+        "add client_secret: {env: SHOPIFY_CLIENT_SECRET}",
+    )
+    of_the_shop["client_secret"] = secret
+    assert draft.findings() == []
+
+
 def test_a_secret_in_the_map_is_found(draft: Draft):
     draft.systems["warehouse"]["settings"]["password"]["default"] = "hunter2"
     found = draft.reads(

@@ -31,7 +31,8 @@ SETTINGS = {  # of systems that nobody runs
     **{
         f"{name}_SFTP_URL": "sftp://nobody@127.0.0.1:9/" for name in ("PARCELHUB", "SUPPLIER", "WAREHOUSE", "WHOLESALE")
     },
-    **dict.fromkeys(("SHOPIFY_SHOP", "SHOPIFY_TOKEN", "SHOPIFY_WEBHOOK_SECRETS", "TRYTON_DATABASE"), "x"),
+    **dict.fromkeys(("SHOPIFY_SHOP", "SHOPIFY_WEBHOOK_SECRETS", "TRYTON_DATABASE"), "x"),
+    **dict.fromkeys(("SHOPIFY_CLIENT_ID", "SHOPIFY_CLIENT_SECRET"), "x"),
     **dict.fromkeys(("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRETS"), "x"),
     **dict.fromkeys(("TRYTON_USER", "TRYTON_PASSWORD", "WAREHOUSE_SFTP_PASSWORD", "WHOLESALE_SFTP_PASSWORD"), "x"),
     **dict.fromkeys(("CRM_DATABASE", "CRM_USER", "CRM_PASSWORD"), "x"),
@@ -261,7 +262,10 @@ def test_what_is_missing_or_makes_no_sense_is_named_with_its_variable(concord: C
     }
     concord.environment = bare
     said = refusal(concord, "--no-sandbox")
-    assert "SHOPIFY_SHOP, SHOPIFY_TOKEN, SHOPIFY_WEBHOOK_SECRETS (map/systems/shopify.yaml)" in said
+    assert (
+        "SHOPIFY_SHOP, SHOPIFY_CLIENT_ID, SHOPIFY_CLIENT_SECRET, SHOPIFY_WEBHOOK_SECRETS (map/systems/shopify.yaml)"
+        in said
+    )
     assert "TRYTON_PASSWORD (map/systems/tryton.yaml)" in said, "all that is missing is named at once"
     assert ".env.example" in said
     assert "CONCORD_DOOR_PORT is 'eighty'" in refusal(concord, CONCORD_DOOR_PORT="eighty")

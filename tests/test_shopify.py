@@ -178,7 +178,7 @@ def test_without_npm_the_shop_runs_and_says_that_nothing_is_validated(
 
 def test_an_unknown_token_opens_nothing(shopify_mock: ShopifyMock) -> None:
     with pytest.raises(Unreachable, match="refuses our access token"):
-        list(shopify_mock.connector(token="wrong").snapshot("orders_read"))
+        list(shopify_mock.connector(client_id="", token="wrong").snapshot("orders_read"))
 
 
 # --- webhooks in

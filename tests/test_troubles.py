@@ -15,7 +15,7 @@ from pipelines.definitions import build
 from pipelines.language.schema import IntegrationMap
 from pipelines.stages import settle
 from resources.store.store import engine_for
-from resources.troubles import sentence_of
+from resources.store.troubles import sentence_of
 from tests.destination import HttpDestination
 from tests.fixtures_postgres import Guarded
 from tests.fixtures_world import World, order

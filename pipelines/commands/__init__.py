@@ -12,7 +12,7 @@ import click
 from dotenv import load_dotenv
 
 from resources.host.settings import ROOT
-from resources.troubles import sentence_of
+from resources.store.troubles import sentence_of
 
 # Exceptions whose message is a sentence for a person, with the exit code: 1 what was looked at is wrong, 2 the command
 # could not do its work. By name, so that a verb never loads what only another one needs.

@@ -16,6 +16,7 @@ import click
 from rich.console import Console
 
 from pipelines.commands.terminal import Screen
+from pipelines.language.connectors import missing_variables
 from pipelines.language.lint.report import lint
 from pipelines.language.schema import IntegrationMap, load_map
 from pipelines.operations.flow_status import FlowFigures, Watch, plain, table_of
@@ -182,10 +183,7 @@ def check_map(the_map: IntegrationMap) -> None:
 
 def check_settings(the_map: IntegrationMap) -> None:
     """Raises CannotRun with every variable that the map asks for and that is not set."""
-    missing = {
-        system.system: [told.env for told in system.settings.values() if os.environ.get(told.env, told.default) is None]
-        for system in the_map.systems.values()
-    }
+    missing = {system.system: missing_variables(system).values() for system in the_map.systems.values()}
     told = [f"{', '.join(names)} (map/systems/{system}.yaml)" for system, names in missing.items() if names]
     if told:
         raise CannotRun(

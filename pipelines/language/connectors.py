@@ -12,18 +12,28 @@ class MissingSetting(Exception):
     """A system's setting has no value. The message names the variable and the file that asks for it."""
 
 
+def missing_variables(system: System) -> dict[str, str]:
+    """The settings without which the system cannot be reached, each with its variable, which is not set."""
+    given = {name: os.environ.get(source.env, source.default) for name, source in system.settings.items()}
+    groups = [group for group in connector_class(system).one_of if given.keys() >= set(group)]
+    instead = {name for group in groups for name in group}
+    lacking = {name for name, value in given.items() if value is None} - instead
+    if groups and not any(all(given[name] for name in group) for group in groups):
+        lacking |= {name for name in groups[0] if not given[name]}
+    return {name: source.env for name, source in system.settings.items() if name in lacking}
+
+
 def connector_for(system: System) -> Connector:
     """The system's connector. Raises MissingSetting."""
+    if missing := missing_variables(system):
+        name, variable = next(iter(missing.items()))
+        raise MissingSetting(
+            f"map/systems/{system.system}.yaml: settings.{name} comes from {variable}, which is not set; "
+            f"set it in the environment (see .env.example)"
+        )
     kind = connector_class(system)
-    settings: dict[str, Any] = {}
-    for name, source in system.settings.items():
-        value = os.environ.get(source.env, source.default)
-        if value is None:
-            raise MissingSetting(
-                f"map/systems/{system.system}.yaml: settings.{name} comes from {source.env}, which is not set; "
-                f"set it in the environment (see .env.example)"
-            )
-        settings[name] = value
+    given = {name: os.environ.get(source.env, source.default) for name, source in system.settings.items()}
+    settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return kind(**settings, **files_of(kind, system))
 
 

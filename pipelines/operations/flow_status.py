@@ -16,7 +16,7 @@ from pipelines.language.schema import Flow, IntegrationMap
 from resources.host import settings
 from resources.lake import lake
 from resources.store.store import Store
-from resources.troubles import reason_of, sentence_of
+from resources.store.troubles import reason_of, sentence_of
 
 LOOK_EVERY = 2.0  # seconds between two counts of the flows
 

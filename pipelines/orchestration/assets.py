@@ -28,7 +28,7 @@ from resources.host import settings
 from resources.lake import lake
 from resources.store.alerts import KEEPER, end_alerts
 from resources.store.store import Store
-from resources.troubles import sentence_of
+from resources.store.troubles import sentence_of
 
 COURIER_SECONDS = 120.0  # one run's share of a long backlog: then the next goes on, and this one can be looked at
 SNAPSHOT_IS_FRESH = 60.0  # seconds: a reconciliation and a schedule of the same minute look once

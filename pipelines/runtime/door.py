@@ -21,14 +21,14 @@ from starlette.types import Receive, Scope, Send
 
 from pipelines.language.connectors import MissingSetting, connector_for
 from pipelines.language.schema import MapProblem, System, load_map
-from resources import database
 from resources.connectors.connector import BadMessage, BadSignature, Connector
 from resources.host import settings
 from resources.host.http_server import PatientProtocol
+from resources.store import database
 from resources.store.group_commit import CannotBeKept, DatabaseDown, GroupCommit, QueueFull
 from resources.store.store import Store
+from resources.store.troubles import OTHER, trouble_of
 from resources.store.webhook_health import Tally, record
-from resources.troubles import OTHER, trouble_of
 
 log = logging.getLogger("concord.door")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import dagster as dg
 
@@ -117,6 +117,8 @@ class Connector(dg.ConfigurableResource, ABC):
 
     It knows nothing of owners, rules or flows, and never writes to another system by itself.
     """
+
+    one_of: ClassVar[Sequence[Sequence[str]]] = ()  # groups of settings of which one must be given, and whole
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Settings as they may be shown: a secret's name without its value."""

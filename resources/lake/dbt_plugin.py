@@ -5,8 +5,8 @@ import os
 import duckdb
 from dbt.adapters.duckdb.plugins import BasePlugin
 
-from resources.database import let_in
 from resources.lake.macros import teach
+from resources.store.database import let_in
 
 
 class Plugin(BasePlugin):

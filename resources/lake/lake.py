@@ -11,11 +11,11 @@ from typing import Any
 import duckdb
 import duckdb_extensions
 
-from resources import database
 from resources.host import settings
 from resources.lake.macros import teach
+from resources.store import database
 from resources.store.store import engine_for, query
-from resources.troubles import sentence_of
+from resources.store.troubles import sentence_of
 
 ROWS_IN_A_GROUP = 20_000  # a reader holds a whole group of a column: of payloads, 122,880 rows are half a gigabyte
 EXTENSIONS = ("ducklake", "postgres_scanner")

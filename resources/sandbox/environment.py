@@ -9,7 +9,8 @@ from resources.host import settings
 
 GENERATED = {  # variable: how long the secret is, in bytes
     "CRM_PASSWORD": 16,
-    "SHOPIFY_TOKEN": 16,
+    "SHOPIFY_CLIENT_ID": 16,
+    "SHOPIFY_CLIENT_SECRET": 16,
     "SHOPIFY_WEBHOOK_SECRETS": 32,
     "STRIPE_API_KEY": 24,
     "STRIPE_WEBHOOK_SECRETS": 32,
@@ -19,7 +20,11 @@ GENERATED = {  # variable: how long the secret is, in bytes
     "PARCELHUB_SFTP_PASSWORD": 16,
     "SUPPLIER_SFTP_PASSWORD": 16,
 }
-BEGINNINGS = {"STRIPE_API_KEY": "sk_test_", "STRIPE_WEBHOOK_SECRETS": "whsec_"}  # by which the system knows its secrets
+BEGINNINGS = {  # by which a system knows its secrets
+    "SHOPIFY_CLIENT_SECRET": "shpss_",
+    "STRIPE_API_KEY": "sk_test_",
+    "STRIPE_WEBHOOK_SECRETS": "whsec_",
+}
 
 
 def sandbox_environment() -> dict[str, str]:

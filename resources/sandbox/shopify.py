@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import html
 import json
+import os
 import sys
 import threading
 import time
@@ -29,6 +30,7 @@ from starlette.routing import Route
 from resources.connectors.http import session
 from resources.host import settings
 from resources.sandbox.environment import sandbox_environment
+from resources.sandbox.shopify_access import LIFE, Access
 from resources.sandbox.shopify_graphql import AdminApi
 from resources.sandbox.shopify_returns import NoSuchStep
 from resources.sandbox.shopify_schema import API_VERSION, load, prepare
@@ -57,7 +59,10 @@ class Sandbox:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         folder = settings.state_dir() / "sandbox" / "shopify"
-        self.token, self.domain = environment["SHOPIFY_TOKEN"], environment["SHOPIFY_SHOP"]
+        self.domain = environment["SHOPIFY_SHOP"]
+        self.access = Access(
+            environment["SHOPIFY_CLIENT_ID"], environment["SHOPIFY_CLIENT_SECRET"], os.environ.get("SHOPIFY_TOKEN", "")
+        )
         self.secret = environment["SHOPIFY_WEBHOOK_SECRETS"].split(",")[0].strip()
         self.door = f"http://127.0.0.1:{settings.port('DOOR', 18700)}/webhooks/shopify"
         self.shop, self.schema = Shop(folder / "shop.sqlite"), load(folder)
@@ -71,8 +76,7 @@ class Sandbox:
     # --- the Admin API
 
     async def admin(self, request: Request) -> Response:
-        given = request.headers.get("x-shopify-access-token", "")
-        if not hmac.compare_digest(given.encode(), self.token.encode()):
+        if not self.access.opens(request.headers.get("x-shopify-access-token", "")):
             message = "[API] Invalid API key or access token (unrecognized login or wrong password)"
             return JSONResponse({"errors": message}, 401)
         try:
@@ -94,6 +98,9 @@ class Sandbox:
         if fault and fault.kind == "500 after applying":
             return JSONResponse({"errors": "Internal Server Error"}, 500)
         return JSONResponse(answer)
+
+    async def grant(self, request: Request) -> Response:
+        return JSONResponse(*self.access.grant(request.headers.get("content-type", ""), await request.body()))
 
     def _next_fault(self, operation: str) -> Fault | None:
         for fault in self.faults:
@@ -238,6 +245,8 @@ class Sandbox:
             at("/sandbox/faults", "GET", lambda _, __: [fault.__dict__ for fault in self.faults]),
             at("/sandbox/faults", "POST", self._break),
             at("/sandbox/faults", "DELETE", lambda _, __: self._mend()),
+            at("/sandbox/tokens", "GET", lambda _, __: self.access.change({})),
+            at("/sandbox/tokens", "POST", lambda _, wish: self.access.change(wish)),
             at("/sandbox/webhooks", "GET", lambda _, __: shop.queue()),
             at("/sandbox/webhooks", "POST", self._set_posting),
             at("/sandbox/traffic", "GET", lambda _, __: self._traffic()),
@@ -290,8 +299,9 @@ class Sandbox:
         return [one.__dict__ for one in self.faults]
 
     def _mend(self) -> dict[str, bool]:
-        """All is well again: no faults, and a full bucket."""
+        """All is well again: no faults, a full bucket, and tokens for a day."""
         self.faults.clear()
+        self.access.change({"life": LIFE})
         self.api.refill()
         return {"is_well": True}
 
@@ -358,6 +368,7 @@ def serve() -> None:
         routes=[
             Route("/", sandbox.front),
             Route("/healthz", sandbox.health),
+            Route("/admin/oauth/access_token", sandbox.grant, methods=["POST"]),
             Route(f"/admin/api/{API_VERSION}/graphql.json", sandbox.admin, methods=["POST"]),
             *sandbox.levers(),
         ]

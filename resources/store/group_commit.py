@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from resources.connectors.connector import Message
 from resources.store.inbox import keep_each
 from resources.store.store import Store
-from resources.troubles import reason_of, sentence_of
+from resources.store.troubles import reason_of, sentence_of
 
 log = logging.getLogger("concord.door")
 

@@ -9,9 +9,9 @@ from typing import LiteralString, cast
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from resources.database import address, words
 from resources.host import embedded_postgres, settings
-from resources.troubles import reason_of, sentence_of
+from resources.store.database import address, words
+from resources.store.troubles import reason_of, sentence_of
 
 SCHEMA = Path(__file__).parent / "schema.sql"
 MIGRATIONS = Path(__file__).parent / "migrations"  # NNN_what_changes.sql, above the version that schema.sql makes

@@ -16,7 +16,7 @@ import psycopg
 import sqlalchemy as sa
 from psycopg.conninfo import make_conninfo
 
-from resources.database import words
+from resources.store.database import words
 
 QUERIES = Path(__file__).parent / "queries"
 INBOX_LOCK = 4_011_001  # held while inbox or ledger rows are inserted, so that their ids become visible in order

@@ -91,6 +91,14 @@ def settings_are_the_connectors(told: IntegrationMap) -> Found:
                         f"{system.system}_{name}", f"{system.system}_{name}".upper()
                     ),
                 )
+        if connector.one_of and not any(system.settings.keys() >= set(group) for group in connector.one_of):
+            group = connector.one_of[0]
+            name = next(name for name in group if name not in system.settings)
+            either = ", or ".join(joined(group) for group in connector.one_of)
+            yield Problem(
+                at_system(told, system, f"settings.{name}"),
+                f"{system.connector} needs {either}; add {name}: {{env: {f'{system.system}_{name}'.upper()}}}",
+            )
 
 
 @error

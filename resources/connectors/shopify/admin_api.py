@@ -15,6 +15,7 @@ from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnection
 
 from resources.connectors.connector import Delivery, Outcome, Result, Unreachable
 from resources.connectors.http import TIMEOUT, Redirected, session
+from resources.connectors.shopify.access import Access
 
 API_VERSION = "2026-10"
 OPERATIONS = Path(__file__).parent / "admin_api.graphql"
@@ -49,10 +50,10 @@ def operation(name: str) -> str:
 class AdminApi:
     """One shop's Admin API, as one app speaks to it."""
 
-    def __init__(self, base_url: str, token: str) -> None:
+    def __init__(self, base_url: str, access: Access) -> None:
         self.url = f"{base_url.rstrip('/')}/admin/api/{API_VERSION}/graphql.json"
         self.session = session()
-        self.session.headers["X-Shopify-Access-Token"] = token
+        self.access = access
 
     def ask(self, name: str, variables: Mapping[str, Any]) -> Answer:
         """Ask a question, again where no answer came. Raises Unreachable."""
@@ -85,22 +86,29 @@ class AdminApi:
             waited += wait
 
     def _post(self, name: str, variables: Mapping[str, Any]) -> requests.Response:
+        token = self.access.token()
+        response = self._send(name, variables, token)
+        if response.status_code == 401 and self.access.has_another(token):  # nothing was done: it may be sent again
+            response = self._send(name, variables, self.access.token())
+        if response.status_code in (401, 403):
+            raise Unreachable(f"Shopify refuses our access token ({response.status_code}); {self.access.fix}")
+        if response.status_code in (402, 404, 423) or 300 <= response.status_code < 400:
+            raise Unreachable(f"there is no open shop at {self.url} ({response.status_code}); check address and shop")
+        if response.status_code >= 500:
+            raise NoAnswer(f"Shopify answered {name} with {response.status_code}")
+        return response
+
+    def _send(self, name: str, variables: Mapping[str, Any], token: str) -> requests.Response:
         body = {"query": operation(name), "variables": dict(variables)}
+        headers = {"X-Shopify-Access-Token": token}
         try:
-            response = self.session.post(self.url, json=body, timeout=TIMEOUT)
+            return self.session.post(self.url, json=body, headers=headers, timeout=TIMEOUT)
         except Redirected as problem:
             raise Unreachable(str(problem)) from problem
         except requests.RequestException as problem:
             if _never_arrived(problem):
                 raise Unreachable(f"Shopify cannot be reached at {self.url}: {type(problem).__name__}") from problem
             raise NoAnswer(f"Shopify did not answer {name}: {type(problem).__name__}") from problem
-        if response.status_code in (401, 403):
-            raise Unreachable(f"Shopify refuses our access token ({response.status_code}); renew it in the settings")
-        if response.status_code in (402, 404, 423) or 300 <= response.status_code < 400:
-            raise Unreachable(f"there is no open shop at {self.url} ({response.status_code}); check address and shop")
-        if response.status_code >= 500:
-            raise NoAnswer(f"Shopify answered {name} with {response.status_code}")
-        return response
 
     def _told_to_wait(self, response: requests.Response) -> tuple[float | None, str]:
         """How long to wait before the same request may be sent again, and why; None: it was executed."""

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import PrivateAttr
 
@@ -23,6 +23,7 @@ from resources.connectors.connector import (
     Result,
 )
 from resources.connectors.shopify import customers, refunds
+from resources.connectors.shopify.access import Access, Given, granted
 from resources.connectors.shopify.addresses import with_billing
 from resources.connectors.shopify.admin_api import AdminApi, guarded, number_of
 from resources.connectors.shopify.fulfilments import Parcels
@@ -73,14 +74,19 @@ STREAMS = {
 class Shopify(Connector):
     """One shop. `webhook_secrets` are separated by commas, two while one rotates.
 
+    Its app shows `client_id` and `client_secret`, or without them the `token` of an app that was made before 2026.
     Stock is written at `location_id`; without it, at the shop's only location.
     """
 
     base_url: str  # https://<shop>.myshopify.com
     shop: str  # <shop>.myshopify.com, as its webhooks name it
-    token: str
+    client_id: str = ""
+    client_secret: str = ""
+    token: str = ""
     webhook_secrets: str
     location_id: str = ""
+
+    one_of: ClassVar = (("client_id", "client_secret"), ("token",))
 
     _api: AdminApi | None = PrivateAttr(None)
     _at: Stock | None = PrivateAttr(None)
@@ -88,8 +94,14 @@ class Shopify(Connector):
     @property
     def api(self) -> AdminApi:
         if self._api is None:
-            self._api = AdminApi(self.base_url, self.token)
+            self._api = AdminApi(self.base_url, self._access)
         return self._api
+
+    @property
+    def _access(self) -> Access:
+        if self.client_id and self.client_secret:
+            return granted(self.base_url, self.client_id, self.client_secret)
+        return Given(self.token)
 
     @property
     def _stock(self) -> Stock:
