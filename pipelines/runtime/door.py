@@ -24,10 +24,10 @@ from pipelines.language.schema import MapProblem, System, load_map
 from resources.connectors.connector import BadMessage, BadSignature, Connector
 from resources.host import settings
 from resources.host.http_server import PatientProtocol
+from resources.host.sparing_log import Sparing
 from resources.store import database
-from resources.store.group_commit import CannotBeKept, DatabaseDown, GroupCommit, QueueFull
+from resources.store.group_commit import PATIENCE, CannotBeKept, DatabaseDown, GroupCommit, QueueFull
 from resources.store.store import Store
-from resources.store.troubles import OTHER, trouble_of
 from resources.store.webhook_health import Tally, record
 
 log = logging.getLogger("concord.door")
@@ -80,10 +80,11 @@ class Door:
     ) -> None:
         self.connectors = connectors
         self.topics = frozenset(topics)
-        self.store = store
+        self.store = Store(url=store.url, patience=PATIENCE)
         self.largest_body = largest_body
         self.read_seconds = read_seconds
         self.tally = Tally()
+        self.sparing = Sparing()
         self.strange_topics: dict[str, frozenset[str]] = {}  # signed by a system, and named by no stream of it
         self.started_at = time.time()
         self.in_flight = 0
@@ -127,6 +128,7 @@ class Door:
                 rejected.detail or rejected,
                 rejected.status,
                 size,
+                extra={"reason": f"{rejected.outcome} of {system if system in self.connectors else 'strangers'}"},
             )
             await self._refuse(rejected, headers, receive, send)
             outcome = rejected.outcome
@@ -173,7 +175,10 @@ class Door:
                 while True:
                     event = await receive()
                     if event["type"] == "http.disconnect":
-                        log.warning("%s %s: the sender hung up after %d bytes", system, topic, size)
+                        reason = f"hung up of {system}"
+                        log.warning(
+                            "%s %s: the sender hung up after %d bytes", system, topic, size, extra={"reason": reason}
+                        )
                         raise Gone
                     chunk = event.get("body", b"")
                     size += len(chunk)
@@ -247,7 +252,7 @@ class Door:
         slowest = max(minute, key=lambda times: times.answers, default=None)
         told = {
             "status": "down" if trouble else "up",
-            "database": trouble or "reachable",
+            "database": trouble or "commits",
             "last_commit_age_s": None if last is None else round(time.time() - last, 3),
             "queue_length": self.commits.queue_length,
             "in_flight": self.in_flight,
@@ -258,25 +263,18 @@ class Door:
         await answer(send, 503 if trouble else 200, told, [(b"cache-control", b"no-store")])
 
     async def _probe(self) -> str | None:
-        """What keeps the database from answering, asked at most once a second; None when it answers."""
+        """What keeps posts from being committed, asked at most once a second; None when nothing does."""
         async with self._probing:
             at, trouble = self._probed
             if time.monotonic() - at > 1.0:
                 try:
                     async with asyncio.timeout(3):
-                        trouble = await asyncio.to_thread(self._ask_database)
+                        met = await self.commits.trouble()
+                        trouble = met.state if met else None
                 except TimeoutError:
                     trouble = "does not answer within 3 s"
                 self._probed = (time.monotonic(), trouble)
             return trouble
-
-    def _ask_database(self) -> str | None:
-        try:
-            with self.store.transaction() as connection:
-                connection.execute(sa.text("select inbox_id from inbox limit 1"))
-        except sa.exc.SQLAlchemyError as problem:
-            return (trouble_of(problem) or OTHER).state
-        return None
 
     async def _record_until(self, is_closing: asyncio.Event) -> None:
         """Each minute and, since a minute that was closed is in no one's hands but these, once more at the end."""
@@ -285,6 +283,7 @@ class Door:
         while not is_last:
             with contextlib.suppress(TimeoutError):
                 is_last = await asyncio.wait_for(is_closing.wait(), RECORD_SECONDS)
+            self.sparing.tell(log)
             rows = [*rows, *self.tally.close_minute()][-10_000:]  # a database that is away gets them later
             try:
                 await asyncio.to_thread(record, self.store, rows)
@@ -368,6 +367,7 @@ def server_of(door: Door) -> uvicorn.Server:
             proxy_headers=False,  # whoever posts could write any address into our log
             lifespan="on",
             access_log=False,
+            log_config=None,  # its lines go where ours go, as sparingly
             log_level="warning",
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
@@ -379,7 +379,9 @@ def server_of(door: Door) -> uvicorn.Server:
 
 def run_door(door: Door, port: int) -> None:
     """Serve in this process until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.addFilter(door.sparing)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=[handler])
     server, listener = server_of(door), listen(port)
     log.info("The webhook door listens on http://127.0.0.1:%d/webhooks/", port)
     gc.collect()

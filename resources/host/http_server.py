@@ -57,6 +57,7 @@ class PatientProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.is_in_head:  # an idle connection is closed without a word, which the next request would read as its own
-            log.warning("rejected a request from %s: %s (%d)", self.client[0] if self.client else "?", reason, status)
+            sender = self.client[0] if self.client else "?"
+            log.warning("rejected a request from %s: %s (%d)", sender, reason, status, extra={"reason": reason})
             self.transport.write(STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
         self.transport.close()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MARK = "CONCORD_KEPT_BY"  # the folder of the keeper that started a process
-LOG_LIMIT = 10_000_000  # bytes, after which a log is set aside at the next start; one older log is kept
+LOG_LIMIT = 10_000_000  # bytes, after which a log is set aside; one older log is kept
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a process that died is started again
 LONG_LIFE = 60.0  # seconds: who lived so long and died is not failing at its start
 GRACE = 12.0  # seconds to end in order; Dagster's webserver takes 5
@@ -66,9 +66,10 @@ class Keeper:
         self.kept[program.name] = Kept(program, self._spawn(program), time.monotonic())
 
     def look(self) -> None:
-        """Notice who became ready and who died, and start again whose time has come."""
+        """Notice who became ready and who died, start again whose time has come, and keep logs small."""
         now = time.monotonic()
         for name, kept in self.kept.items():
+            _set_aside(self.log_of(name))
             ended = kept.process.poll()
             if kept.program.is_step:
                 kept.is_ready = ended == 0
@@ -107,8 +108,7 @@ class Keeper:
     def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
         self.logs.mkdir(parents=True, exist_ok=True)
         path = self.log_of(program.name)
-        if path.exists() and path.stat().st_size > LOG_LIMIT:
-            path.replace(path.with_suffix(".log.1"))
+        _set_aside(path)
         leash = DIES_WITH_US if shutil.which(DIES_WITH_US[0]) else ()  # else the next start ends what is left
         with path.open("ab") as log:
             return subprocess.Popen(
@@ -119,6 +119,21 @@ class Keeper:
                 env=os.environ | program.environment | {MARK: str(self.folder), "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,  # Ctrl-C is for us: we stop them in order
             )
+
+
+def _set_aside(log: Path) -> None:
+    """Copy a log that has grown large and empty it: the program that holds it open, to append, goes on from its start.
+
+    What is written between the two is lost, and where there is no room for a copy, all of it: a log may not fill the disk.
+    """
+    if not log.exists() or log.stat().st_size <= LOG_LIMIT:
+        return
+    older = log.with_suffix(".log.1")
+    try:
+        shutil.copyfile(log, older)
+    except OSError:
+        older.unlink(missing_ok=True)
+    os.truncate(log, 0)
 
 
 def _how(ended: int) -> str:

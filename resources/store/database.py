@@ -8,9 +8,19 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from resources.host.settings import BadSetting
 
+# Noticing that the other end has gone, in seconds (tcp_user_timeout in milliseconds): by itself TCP asks after two hours,
+# and goes on sending for a quarter of one. Any of them in the address wins.
+STEADY = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+}
+
 
 def words(url: str) -> dict[str, str]:
-    """What the address says, in libpq's words, unquoted. Raises BadSetting, which quotes none of it: where an address
+    """What the address says, in libpq's words, unquoted, and how a connection stays steady. Raises BadSetting, which quotes none of it: where an address
     cannot be read, a part of its password stands where a host or a port should."""
     try:
         parts = urlsplit(url)
@@ -25,7 +35,7 @@ def words(url: str) -> dict[str, str]:
             "with every other sign than letters and digits in a name or password in percent-encoding (%2F for /, %25 for %, "
             "%20 for a space)"
         ) from None
-    return told
+    return STEADY | told
 
 
 def address(url: str) -> str:

@@ -5,18 +5,21 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
+from typing import TypeVar
 
 import sqlalchemy as sa
 
 from resources.connectors.connector import Message
 from resources.store.inbox import keep_each
-from resources.store.store import Store
-from resources.store.troubles import reason_of, sentence_of
+from resources.store.store import Store, query
+from resources.store.troubles import OTHER, Trouble, reason_of, sentence_of, trouble_of
 
+T = TypeVar("T")
 log = logging.getLogger("concord.door")
 
 GROUP = 200  # posts in one commit: at 4 KB each its insert takes about 20 ms
@@ -24,8 +27,10 @@ GROUP_BYTES = 8_000_000
 GATHER_SECONDS = 0.002  # waited for more only while posts come together: a commit costs as much as ten posts in it
 QUEUE = 3_000  # posts that may wait: three seconds' worth at 1,000/s
 QUEUE_BYTES = 256_000_000
+FRESH_SECONDS = 1.0  # for so long a commit proves that the next one will do, too
 STATEMENT_MS = 4_000  # senders hang up after 5 s (Shopify) to 20 s (Stripe): they had better hear a 503
-PASSING = ("08", "40", "53", "55", "57", "58", "XX")  # SQLSTATE classes that tell of the server, not of the message
+PATIENCE = 5.0  # seconds: longer than a statement may take, so that it is the line that has fallen silent
+TOO_LARGE = "54"  # SQLSTATE class of what exceeds a limit of the program, as an index entry of 3 KB does
 
 
 class QueueFull(Exception):
@@ -98,6 +103,13 @@ class GroupCommit:
         self._arrived.set()
         return await post.answer
 
+    async def trouble(self) -> Trouble | None:
+        """What keeps posts from being committed now, by the connection that commits them; None when nothing does."""
+        last = self.last_commit_at
+        if last is not None and not self.is_down and 0 <= time.time() - last < FRESH_SECONDS:
+            return None
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._prove)
+
     async def _write_on(self) -> None:
         loop = asyncio.get_running_loop()
         group: list[Post] = []
@@ -142,34 +154,40 @@ class GroupCommit:
         return list(kept)
 
     def _commit(self, group: list[Post]) -> list[bool]:
+        kept = self._in_a_transaction(partial(_insert, group))
+        self.last_commit_at = time.time()
+        return kept
+
+    def _prove(self) -> Trouble | None:
+        """What a post's commit would meet now; never raises."""
+        try:
+            self._in_a_transaction(lambda connection: connection.execute(query("prove_commit")))
+        except Exception as problem:  # noqa: BLE001  as above
+            self._note(problem)
+            return trouble_of(problem) or OTHER
+        self._note(None)
+        return None
+
+    def _in_a_transaction(self, work: Callable[[sa.Connection], T]) -> T:
+        """Do it and commit it; once more when the connection that is kept has died or become useless since its last commit.
+        If that was after the commit, its messages are known."""
         was_connected = self._connection is not None
         try:
-            return self._insert(group)
+            return self._try(work)
         except sa.exc.DBAPIError as problem:
             if not (was_connected and problem.connection_invalidated):
                 raise
-        # The server was started anew since the last commit. If this one was made nevertheless, its messages are known.
-        return self._insert(group)
+        return self._try(work)
 
-    def _insert(self, group: list[Post]) -> list[bool]:
-        is_new = [False] * len(group)
-        ordered = sorted(
-            range(len(group)), key=lambda place: group[place].system
-        )  # stable: order within a system stays
-        connection = self._connected()
+    def _try(self, work: Callable[[sa.Connection], T]) -> T:
         try:
+            connection = self._connected()
             with connection.begin():
-                for system, places in groupby(ordered, key=lambda place: group[place].system):
-                    said = [(place, message) for place in places for message in group[place].messages]
-                    told = keep_each(connection, system=system, messages=[message for _, message in said])
-                    for (place, _), new in zip(said, told, strict=True):
-                        is_new[place] |= new
+                return work(connection)
         except Exception as problem:
             if not _is_the_messages_fault(problem):
                 self._disconnect()
             raise
-        self.last_commit_at = time.time()
-        return is_new
 
     def _connected(self) -> sa.Connection:
         if self._connection is None:
@@ -202,10 +220,20 @@ class GroupCommit:
         self.is_down = problem is not None
 
 
+def _insert(group: list[Post], connection: sa.Connection) -> list[bool]:
+    is_new = [False] * len(group)
+    ordered = sorted(range(len(group)), key=lambda place: group[place].system)  # stable: order within a system stays
+    for system, places in groupby(ordered, key=lambda place: group[place].system):
+        said = [(place, message) for place in places for message in group[place].messages]
+        told = keep_each(connection, system=system, messages=[message for _, message in said])
+        for (place, _), new in zip(said, told, strict=True):
+            is_new[place] |= new
+    return is_new
+
+
 def _is_the_messages_fault(problem: Exception) -> bool:
-    if isinstance(problem, UnicodeError | ValueError):
+    """Only what is known for it: a 400 is final for many senders, and a post that is answered 503 comes again."""
+    if isinstance(problem, UnicodeError | ValueError | sa.exc.DataError | sa.exc.IntegrityError):
         return True
-    if not isinstance(problem, sa.exc.DBAPIError) or problem.connection_invalidated:
-        return False
-    state = getattr(problem.orig, "sqlstate", None) or PASSING[0]
-    return not state.startswith((*PASSING, "3D", "42", "28"))  # a missing database, table or right
+    state = getattr(getattr(problem, "orig", None), "sqlstate", None) or ""
+    return state.startswith(TOO_LARGE) and not getattr(problem, "connection_invalidated", False)

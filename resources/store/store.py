@@ -19,6 +19,14 @@ from psycopg.conninfo import make_conninfo
 from resources.store.database import words
 
 QUERIES = Path(__file__).parent / "queries"
+READ_ONLY = "25006"  # SQLSTATE
+PATIENCE = 900.0  # seconds for one answer: the largest statements take two minutes, a line that fell silent for ever
+PING_SECONDS = 5.0
+# A server that does not notice that we have gone holds our locks; TCP's own patience is two hours.
+SESSION = (
+    "-csearch_path=concord -ctimezone=UTC -ctcp_keepalives_idle=10 -ctcp_keepalives_interval=5 -ctcp_keepalives_count=3 "
+    "-ctcp_user_timeout=25000"
+)
 INBOX_LOCK = 4_011_001  # held while inbox or ledger rows are inserted, so that their ids become visible in order
 
 
@@ -33,28 +41,64 @@ def query(name: str) -> sa.TextClause:
     raise KeyError(f"no query named {name!r} in {QUERIES}")
 
 
-@cache
-def engine_for(url: str) -> sa.Engine:
+class Connection(psycopg.Connection[Any]):
+    """Gives itself up when an answer does not come in time: a line that fell silent may never be closed."""
+
+    patience: float | None = PING_SECONDS
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """What every statement of psycopg waits by."""
+        try:
+            return super().wait(gen, interval, self.patience if timeout is None else timeout)
+        except psycopg.errors._WaitTimeout:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no answer within {self.patience:g} s") from None
+
+
+def engine_for(url: str, patience: float = PATIENCE) -> sa.Engine:
     """One pool a process and database; sessions speak UTC and find our tables without a prefix. Raises BadSetting."""
-    told = {**words(url), "options": "-csearch_path=concord -ctimezone=UTC", "connect_timeout": "5"}
-    return sa.create_engine(
+    return _engine(url, patience)
+
+
+@cache
+def _engine(url: str, patience: float) -> sa.Engine:
+    told = words(url)
+    told["options"] = f"{told.get('options', '')} {SESSION}".strip()
+    engine = sa.create_engine(
         "postgresql+psycopg://",
-        creator=partial(psycopg.connect, make_conninfo(**told)),  # libpq alone reads the address, here as elsewhere
+        creator=partial(Connection.connect, make_conninfo(**told)),  # libpq alone reads the address, here as elsewhere
         pool_pre_ping=True,  # a connection may have died with the server and be asked again
     )
+    sa.event.listen(engine, "handle_error", _leave_read_only)
+    sa.event.listen(engine, "checkout", lambda connection, *_: setattr(connection, "patience", patience))
+    sa.event.listen(engine, "checkin", _before_its_next_ping)
+    return engine
 
 
-os.register_at_fork(after_in_child=engine_for.cache_clear)  # a connection that two processes speak through is none
+def _before_its_next_ping(connection: Connection | None, _: Any) -> None:
+    """A ping needs no patience: who finds the line silent takes a new one."""
+    if connection is not None:
+        connection.patience = PING_SECONDS
+
+
+def _leave_read_only(context: sa.engine.ExceptionContext) -> None:
+    """A session that cannot write is as good as lost: after a failover, another finds the server that takes writes."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
+
+
+os.register_at_fork(after_in_child=_engine.cache_clear)  # a connection that two processes speak through is none
 
 
 class Store(dg.ConfigurableResource):
     """The database as the rest of Concord sees it."""
 
     url: str
+    patience: float = PATIENCE  # seconds for one answer, after which the connection is given up
 
     @property
     def engine(self) -> sa.Engine:
-        return engine_for(self.url)
+        return engine_for(self.url, self.patience)
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
@@ -92,7 +136,11 @@ class Store(dg.ConfigurableResource):
         number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             if wait:
+                driver = connection.connection.driver_connection
+                assert isinstance(driver, Connection)
+                driver.patience = None  # whoever has the turn may work for an hour
                 connection.execute(sa.text("select pg_advisory_lock(:number)"), {"number": number})
+                driver.patience = self.patience
                 mine = True
             else:
                 taken = connection.execute(sa.text("select pg_try_advisory_lock(:number)"), {"number": number})

@@ -37,7 +37,7 @@ UNREACHABLE = Trouble(
     "see that it runs (`concord run` starts the embedded one), or mend CONCORD_DATABASE_URL",
     ("08",),
     "Connection refused|timeout expired|timed out|translate host|resolve host|No route|unreachable|Connection reset"
-    "|server closed the connection|connection is lost|connection is closed|connection is bad|No such file or directory",
+    "|no answer within|server closed the connection|connection is lost|connection is closed|connection is bad|No such file or directory",
 )
 OTHER = Trouble("did not do what Concord asked", "its log tells more")
 KINDS = (

@@ -5,3 +5,9 @@ on conflict do nothing
 
 -- name: forget_webhook_health
 delete from webhook_health where minute < now() - interval '90 days'
+
+-- name: prove_commit
+-- Keeps nothing, and is refused and waits as a post's commit is: it asks to insert, which a read-only server forbids, and
+-- what it writes into the log must reach the disk.
+with nothing as (insert into inbox (system) select '' where false)
+select pg_logical_emit_message(true, 'concord', '')
