@@ -13,13 +13,16 @@ import pytest
 import sqlalchemy as sa
 
 from pipelines.language.schema import IntegrationMap, load_map
+from pipelines.stages.compare import compare
 from pipelines.stages.settle import PROJECT, Settled, sync
 from resources.connectors.connector import Message
+from resources.host import settings
 from resources.host.embedded_postgres import Server
 from resources.host.text import as_payload
 from resources.lake import lake
 from resources.store.inbox import keep
 from resources.store.store import Store
+from tests.everything import Everything
 from tests.fixtures_postgres import fresh_database
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -73,9 +76,16 @@ class World:
             for entity in entities or everyone
         ]  # fmt: skip
 
+    def compare(self, *entities: str, project: Path | None = None) -> None:
+        """Run the reconciliations and proofs of these entities over what is settled."""
+        self.enter()
+        compare(*entities, store=self.store, the_map=self.the_map, project=project or self.project)
+
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """Ask the lake."""
         with lake.reading(self.store.url, str(self.folder)) as db:
+            if settings.is_settled_in_postgres():
+                Everything(self).show(db, sql)
             cursor = db.execute(sql)
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -13,7 +13,7 @@ from pydantic import PrivateAttr
 
 from pipelines.language.schema import IntegrationMap
 from pipelines.stages.prove import take_snapshot
-from pipelines.stages.settle import Settled, run_dbt
+from pipelines.stages.settle import Settled
 from resources.connectors.connector import Connector, Message, Page, Unreachable
 from resources.host.text import as_payload
 from resources.store.store import Store
@@ -97,7 +97,7 @@ class Market(World):
     def prove(self, *entities: str) -> None:
         """Settle, and compare as a run does."""
         super().sync(*entities)
-        run_dbt(["run", "--select", *(f"tag:reconcile_{entity}" for entity in entities or KEYS)])
+        self.compare(*(entities or KEYS))
 
     def sync(self, *entities: str, full: bool = False) -> list[Settled]:
         """A turn of the laws."""

@@ -8,7 +8,6 @@ from pydantic import Field
 
 from pipelines.operations import actions
 from pipelines.stages.prove import take_snapshot
-from pipelines.stages.settle import run_dbt
 from tests.fixtures_world import NOON, at
 from tests.market import holding
 from tests.story import AsText, Expectation, Step, Story
@@ -377,9 +376,7 @@ def _prove(story: Story) -> None:
     """Build every proof, once for all the stories that ask between two settlings."""
     settled = select(story.world.store, "select max(batch_id) from batches")[0]
     if PROVED.get(id(story.world)) != settled:
-        run_dbt(
-            ["run", "--select", *(f"tag:reconcile_{entity}" for entity in {entity for entity, _ in PROOFS.values()})]
-        )
+        story.world.compare(*{entity for entity, _ in PROOFS.values()})
         PROVED[id(story.world)] = settled
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from pipelines.language.schema import IntegrationMap
 from pipelines.stages.prove import take_snapshot
-from pipelines.stages.settle import run_dbt
 from pipelines.stages.write_guard import WriteGuard
 from resources.connectors.connector import Delivery
 from tests.fixtures_world import World, at, order
@@ -272,7 +271,7 @@ def test_where_systems_disagree_about_an_address_the_repair_is_told(world: World
     settle(world)
     [party] = world.rows(f"select payload from landing_customers where system = 'tryton' and remote_id = '{n}'")
     take_snapshot(world.store, "tryton", "parties", holding("parties", [json.loads(party["payload"])]))
-    run_dbt(["run", "--select", "tag:reconcile_customers"])
+    world.compare("customers")
     found = world.rows(f"select * from reconcile_customers where customer_number = 'SHOP-C{n}' and field is not null")
     assert [(row["field"], row["one_value"], row["other_value"], row["steward"], row["repair"]) for row in found] == [
         ("billing postcode", "75012", "75013", "team:finance", f"concord repair numbers_to_erp SHOP-C{n}")

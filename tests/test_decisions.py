@@ -112,3 +112,17 @@ def test_conflicts_of_what_has_none_is_a_sentence(world: World) -> None:
     told = CliRunner().invoke(main, ["conflicts", "unicorns"])
     assert told.exit_code == 2
     assert "there may be about" in told.output
+
+
+def test_a_record_that_is_decided_and_repaired_at_once_is_delivered_once_more(world: World) -> None:
+    world.say("shopify", "orders", order(3, 0, [line(3)]))
+    world.sync("orders")
+    flow = next(
+        row["flow"] for row in world.rows("select flow from wanted_orders where order_number = 'SHOP-3' and is_wanted")
+    )
+    versions = len([row for row in world.outbox(flow) if row["key"] == "SHOP-3"])
+    world.note("orders", "SHOP-3", "decided", field="status", value="paid")
+    world.note("orders", "SHOP-3", "repair", flow=flow)
+    world.sync("orders")
+    born = [row["reason"] for row in world.outbox(flow) if row["key"] == "SHOP-3"][versions:]
+    assert born == ["repair"]

@@ -1,5 +1,6 @@
 """Each rule of the lint breaks the map in one place, and reads one message that names file, key and fix."""
 
+import shutil
 from pathlib import Path
 from random import Random
 
@@ -22,6 +23,7 @@ from pipelines.language.lint import (
     reconciliation,
     routing,
     row_ownership,
+    slices,
     statuses,
     streams,
     systems,
@@ -164,6 +166,46 @@ def test_a_model_that_reads_more_than_the_map_says_is_found(draft: Draft):
         "map/entities/sellable.yaml: reads: the model refers to fulfilments",
         "add them to reads",
     )
+
+
+def test_a_hand_written_model_that_says_nothing_of_its_slices_is_found(
+    draft: Draft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    models = with_models(draft, tmp_path, monkeypatch)
+    (models / "stock/sellable.sql").write_text("select sku from {{ ref('stock') }}")
+    draft.reads(
+        slices.hand_written_models_say_how_they_are_sliced,
+        "map/entities/sellable.yaml: model: sellable does not say its key and sliced_by and inputs",
+        "add them to the meta of its config",
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "instead", "found"),
+    [
+        ('"products": {"by": "sku", "reads": "sku"},', "", "sellable does not say by which column products is sliced"),
+        ('"products": {"by": "sku"', '"products": {"by": "title"', "sellable finds products by title, which its slice does not name"),
+        (', "of": "stock", "since": {"shipped_at": "counted_at"}', "", "sellable finds shipped_stock by sku, location, which its slice does not name"),
+        ('"products": {', '"prices": {"by": "sku"}, "products": {', "sellable slices prices, which it does not read"),
+    ],
+)  # fmt: skip
+def test_an_input_that_no_slice_finds_is_found(
+    draft: Draft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, instead: str, found: str
+):
+    path = with_models(draft, tmp_path, monkeypatch) / "stock/sellable.sql"
+    text = path.read_text()
+    assert said in text
+    path.write_text(text.replace(said, instead))
+    draft.reads(slices.hand_written_models_say_how_they_are_sliced, "map/entities/sellable.yaml: model: ", found)
+
+
+def with_models(draft: Draft, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the dbt project's models that the lint reads instead."""
+    assert draft.findings() == []  # of the models as they are
+    models = folder / "models"
+    shutil.copytree(slices.MODELS, models)
+    monkeypatch.setattr(slices, "MODELS", models)
+    return models
 
 
 def test_a_stream_that_speaks_of_an_unknown_entity_is_found(draft: Draft):

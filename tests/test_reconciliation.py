@@ -14,7 +14,7 @@ import pytest
 from pipelines.compiler.reconciliation import Proof
 from pipelines.language.schema import IntegrationMap
 from pipelines.stages.prove import SnapshotIncomplete, count_differences, repair, take_snapshot
-from pipelines.stages.settle import PROJECT, run_dbt, sync
+from pipelines.stages.settle import PROJECT, sync
 from resources.connectors.connector import Unreachable
 from tests.fixtures_world import World, at
 from tests.lockstep import laws_of, play
@@ -200,7 +200,7 @@ def test_in_many_turns_the_same_is_settled_and_found(
     assert len(before["reconcile_orders"]) > 20
     world.enter()
     sync("orders", store=world.store, the_map=world.the_map, run_id="turns", full=True, project=project)
-    run_dbt(["run", "--select", "tag:reconcile_orders"], project)
+    world.compare("orders", project=project)
     assert everything() == before
 
 

@@ -210,3 +210,35 @@ def test_a_truncated_file_is_no_mass_deletion(fresh_world: World) -> None:
         count(fresh_world, f"20261120T{hour}00", *everything[:20])
         fresh_world.sync("stock")
     assert fresh_world.rows("select sku from stock where deleted_at is not null") == []
+
+
+def gone(world: World) -> dict[str, str]:
+    """Which SKUs are gone, each since which hour."""
+    rows = world.rows("select sku, deleted_at from stock where deleted_at is not null")
+    return {row["sku"]: f"{row['deleted_at']:%H}" for row in rows}
+
+
+def test_a_sku_is_gone_since_the_first_file_that_did_not_name_it_and_alive_again_when_one_does(
+    fresh_world: World,
+) -> None:
+    everything = [(f"K{number}", "5") for number in range(40)]
+    for hour, told in (("06", everything), ("07", everything[1:]), ("08", everything[1:])):
+        count(fresh_world, f"20261120T{hour}00", *told)
+    fresh_world.sync("stock")
+    assert gone(fresh_world) == {"K0": "06"}, "in Berlin it was seven"
+    count(fresh_world, "20261120T0900", *everything[1:])
+    fresh_world.sync("stock")
+    assert gone(fresh_world) == {"K0": "06"}
+    count(fresh_world, "20261120T1000", *everything)
+    fresh_world.sync("stock")
+    assert gone(fresh_world) == {}
+
+
+def test_those_that_ended_long_ago_do_not_count_as_vanishing_now(fresh_world: World) -> None:
+    everything = [(f"K{number}", "5") for number in range(40)]
+    count(fresh_world, "20261120T0600", *everything)
+    for ended in range(1, 5):
+        for half in ("00", "30"):
+            count(fresh_world, f"20261120T{6 + ended:02}{half}", *everything[ended:])
+        fresh_world.sync("stock")
+    assert gone(fresh_world) == {"K0": "06", "K1": "07", "K2": "08", "K3": "09"}

@@ -9,6 +9,9 @@
     {{ in_batch(column) }} and in_turn({{ column }})
 {%- endmacro %}
 
+{# The keys that this turn settles: in the lake a table of its own, since the lake's counts forget nothing that was deleted. #}
+{% macro keys_in_turn() -%} temp.keys_in_turn {%- endmacro %}
+
 {# A table in which a run's share is taken out and written anew, in one transaction: a run that was killed and repeated
    leaves the same rows. The touched keys of a turn stand in a table of their own, `keys_in_turn`: the lake's counts forget
    nothing that was deleted, and a plan for a million touched keys is a bad plan for ten. #}
@@ -98,15 +101,19 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# Rows of a table as its last build left them; none before the first. Reads without an edge in the graph. #}
-{% macro previous(model, columns) -%}
+{# Rows of a table as its last build left them; none before the first, and none when all is built anew unless they are `of_ever`.
+   Reads without an edge in the graph. #}
+{% macro previous(model, columns, of_ever=false) -%}
     {%- set relation = standing(model) if execute else none -%}
-    {%- if relation and not should_full_refresh() -%}
+    {%- if relation and (of_ever or not should_full_refresh()) -%}
         (select {{ columns }} from {{ relation }})
     {%- else -%}
         (select {% for column in columns.split(", ") %}{{ "true" if column.startswith("is_") else "null" }} as {{ column }}{{ ", " if not loop.last }}{% endfor %} where false)
     {%- endif -%}
 {%- endmacro %}
+
+{# What many records outside of the run have in common, under this match: none, for all of them are looked at. #}
+{% macro crowded(entity, match) -%} (select cast(null as varchar) as value where false) {%- endmacro %}
 
 {# A table as its last build left it, or none. Whoever runs dbt may know that all of them stand: asking binds every view. #}
 {% macro standing(model) -%}

@@ -4,7 +4,6 @@ import json
 from dataclasses import asdict
 
 import click
-import duckdb
 from rich.console import Console
 from rich.markup import escape
 
@@ -12,7 +11,8 @@ from pipelines.compiler.entity import Facts
 from pipelines.language.schema import load_map
 from pipelines.stages.conflicts import Conflict, conflicts_that_wait
 from resources.host import settings
-from resources.lake import lake
+from resources.lake.records import asking, columns_of
+from resources.store.store import Store
 
 
 @click.command("conflicts")
@@ -29,12 +29,13 @@ def command(entity: str | None, as_json: bool, steward: str | None) -> None:
             f"there are no conflicts about {entity!r}; there may be about {', '.join(root.entity for root in known)}"
         )
     found: list[Conflict] = []
-    with lake.reading(settings.database_url(), settings.lake()) as db:
-        for root in asked:
-            try:
-                found += conflicts_that_wait(db, root)
-            except duckdb.CatalogException:
-                continue  # it was never settled
+    store = Store(url=settings.database_url())
+    standing = [
+        root for root in asked if columns_of(store, f"{root.entity}_conflicts")
+    ]  # the others were never settled
+    with asking(store) as db:
+        for root in standing:
+            found += conflicts_that_wait(db, root)
     found = sorted((one for one in found if steward in (None, one.steward)), key=lambda one: one.since)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False, default=str))

@@ -3,14 +3,14 @@
 from datetime import UTC, datetime
 
 import click
-import duckdb
 from rich.console import Console
 from rich.markup import escape
 
 from pipelines.language.schema import load_map
 from pipelines.stages.matching import doubts
 from resources.host import settings
-from resources.lake import lake
+from resources.lake.records import asking, columns_of
+from resources.store.store import Store
 
 
 @click.command("matches")
@@ -24,12 +24,11 @@ def command(entity: str | None) -> None:
         raise click.UsageError(f"the map matches no entity {entity!r}; it matches {matched}")
     console = Console(soft_wrap=True, highlight=False)
     count = 0
-    with lake.reading(settings.database_url(), settings.lake()) as db:
-        for name in names:
-            try:
-                found = doubts(db, name)
-            except duckdb.CatalogException:
-                continue  # it was never settled
+    store = Store(url=settings.database_url())
+    standing = [name for name in names if columns_of(store, f"{name}_matches")]  # the others were never settled
+    with asking(store) as db:
+        for name in standing:
+            found = doubts(db, name)
             count += len(found)
             for doubt in found:
                 age = str(datetime.now(UTC) - doubt.since).partition(".")[0]

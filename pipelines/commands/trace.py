@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from pipelines.language.schema import load_map
 from pipelines.operations.trace import Journey, tell
+from pipelines.stages import history
 from resources.host import settings
 from resources.store.store import Store
 
@@ -38,7 +39,8 @@ def command(name: str, entity: str, as_json: bool) -> None:
     roots = [root.entity for root in the_map.roots]
     if entity not in roots:
         raise click.UsageError(f"the map has no entity {entity!r} that is traced; it has {', '.join(sorted(roots))}")
-    journey = tell(Store(url=settings.database_url()), the_map, entity, name)
+    show_history = history.show if settings.is_settled_in_postgres() else None
+    journey = tell(Store(url=settings.database_url()), the_map, entity, name, show_history)
     if as_json:
         click.echo(json.dumps(asdict(journey), indent=2, ensure_ascii=False, default=str))
     else:

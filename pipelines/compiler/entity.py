@@ -78,6 +78,21 @@ class Facts:
         """Which price lists buyers have, where the map says."""
         return Selling(self.the_map, self.entity, self.entity.sold_by) if self.entity.sold_by else None
 
+    @cached_property
+    def remembered(self) -> list[str]:
+        """Its fields that are asked for as they were at a time: sales were priced by them."""
+        return sorted({name for selling in self._priced for name in selling.fields_of_buyer})
+
+    @property
+    def priced_by(self) -> list[str]:
+        """The entities whose prices its records have."""
+        return [selling.entity.entity for selling in self._priced]
+
+    @property
+    def _priced(self) -> list[Selling]:
+        told = [Selling(self.the_map, one, one.sold_by) for one in self.the_map.entities.values() if one.sold_by]
+        return [selling for selling in told if selling.told.buyer.entity == self.name]
+
     @property
     def routing(self) -> Routing | None:
         """Where its rows are shipped from, where the map says."""
@@ -89,6 +104,12 @@ class Facts:
         if not self.tellers:
             return [("", list(self.fields))]
         return [(f"_of_{n}", out.lines_fields(self)) for n, out in parent.outbound.items() if self.name in out.chosen]
+
+    @property
+    def numbers(self) -> list[str]:
+        """The fields by whose values people name a record, beside its key."""
+        kinds = ("text", "tracking_number")
+        return [name for name, told in self.fields.items() if told.type in kinds and name.split("_")[-1] == "number"]
 
     @property
     def finders(self) -> list[tuple[str, str, str]]:

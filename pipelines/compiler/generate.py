@@ -12,7 +12,8 @@ from pipelines.compiler.iso_macros import iso_words
 from pipelines.compiler.properties import described
 from pipelines.compiler.sql import listed, quoted
 from pipelines.compiler.types import sql_type
-from pipelines.language.schema import IntegrationMap
+from pipelines.language import handwritten
+from pipelines.language.schema import Entity, IntegrationMap
 
 TEMPLATES = Path(__file__).parent / "templates"
 DBT_PROJECT = Path(__file__).parents[2] / "dbt_project"
@@ -74,6 +75,8 @@ def generate(the_map: IntegrationMap) -> dict[Path, str]:
             if entity.sold_by:
                 render("markets.sql", f"{name}_markets.sql", facts)
                 render("buyers.sql", f"{name}_buyers.sql", facts)
+            if facts.remembered:
+                render("past.sql", f"{name}_past.sql", facts)
             if entity.proofs:
                 render("proofs.sql", f"proofs_{name}.sql", facts)
         if not entity.model:
@@ -87,15 +90,20 @@ def fingerprint(the_map: IntegrationMap, entity: str) -> str:
     known = FINGERPRINTS.get(id(the_map))
     if known is None:
         files = generate(the_map)
-        known = FINGERPRINTS[id(the_map)] = the_map, {e: _fingerprint(files, e) for e in the_map.entities}
+        known = FINGERPRINTS[id(the_map)] = (
+            the_map,
+            {name: _fingerprint(files, entity) for name, entity in the_map.entities.items()},
+        )
     return known[1][entity]
 
 
-def _fingerprint(files: dict[Path, str], entity: str) -> str:
-    folder = Path("models/generated") / entity
+def _fingerprint(files: dict[Path, str], entity: Entity) -> str:
+    folder = Path("models/generated") / entity.entity
     parts = [text for path, text in sorted(files.items()) if folder in path.parents or path.parent == MACROS]
     spoken = [*DBT_PROJECT.glob("macros/*.sql"), DBT_PROJECT / MACROS / "words.sql"]  # what models are spelled in
     parts += [path.read_text() for path in sorted(spoken)]
+    if entity.model:  # written by hand, and read with the project's variables
+        parts += [*handwritten.texts(entity.model, DBT_PROJECT), (DBT_PROJECT / "dbt_project.yml").read_text()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

@@ -76,6 +76,8 @@ def _asked(facts: Facts) -> Iterator[Described]:
         yield Described(f"{name}_matches", "Records of different systems that may be one.")
     if facts.outbound:
         yield Described(f"wanted_{name}", "What each destination should now hold.")
+    if facts.remembered:
+        yield Described(f"{name}_past", f"What {name} were, and since when, where sales were priced by it.")
     if entity.reconcile:
         yield Described(f"snapshots_{name}", "What each system held when it was last looked at.")
         yield Described(f"reconcile_{name}", "Where two systems disagree, with who answers and what to do.")

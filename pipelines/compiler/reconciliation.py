@@ -84,7 +84,7 @@ class Proof:
         """When the side was last seen as a whole, as SQL; null until each of its systems was."""
         systems = [name for name in side.systems if name in can_be_asked(self.the_map, self.entity.entity)]
         if side.is_us or not systems:
-            return "now()"
+            return "{{ moment() }}"
         names = ", ".join(f"'{name}'" for name in systems)
         return f"(select if(count(*) = {len(systems)}, min(looked_at), null) from looks where system in ({names}))"
 

@@ -11,6 +11,7 @@ from pipelines.operations.worksheet import Decided
 from resources.host import settings
 from resources.lake import lake
 from resources.lake.macros import teach
+from resources.lake.records import rows_of
 from resources.store.store import Store, in_order, query
 
 
@@ -190,12 +191,7 @@ def _must_speak_of(facts: Facts, system: str) -> None:
 
 
 def _must_be_known(store: Store, facts: Facts, keys: Sequence[str]) -> None:
-    with lake.reading(store.url, settings.lake()) as db:
-        try:
-            sql = f"select {_key_sql(facts)} from {facts.name} where {_key_sql(facts)} in (select unnest($keys))"
-            known = {row[0] for row in db.execute(sql, {"keys": list(keys)}).fetchall()}
-        except duckdb.CatalogException:
-            known = set()
+    known = {"|".join(row) for row in rows_of(store, facts.name, facts.key, facts.key, keys)}
     unknown = [key for key in keys if key not in known]
     if unknown:
         raise Unacceptable(

@@ -81,6 +81,12 @@ class FlowFigures:
     def _count_verdicts(self) -> None:
         """Read again the verdicts of the entities that were settled since."""
         entities = [root.entity for root in self.the_map.roots if self.the_map.says(root.entity)]
+        if settings.is_settled_in_postgres():
+            counted: dict[str, Counter[tuple[str, str, str]]] = {entity: Counter() for entity in entities}
+            for row in self.store.rows("verdict_counts", entities=entities):
+                counted[row["entity"]][row["system"], row["stream"], row["verdict"]] = row["messages"]
+            self.verdicts = counted
+            return
         newest = {row["entity"]: row["batch_id"] for row in self.store.rows("newest_settled", entities=entities)}
         for entity in entities:
             if newest[entity] in (None, self._settled.get(entity)):

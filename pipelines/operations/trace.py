@@ -3,7 +3,7 @@
 Provenance is computed and not stored: the record's staging rows are read again by the rules of its canonical model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,12 +15,14 @@ from pipelines.compiler.generate import environment
 from pipelines.compiler.reconciliation import NOT_WRONG
 from pipelines.compiler.sql import listed
 from pipelines.language.schema import IntegrationMap
+from pipelines.operations.search import keys_of
 from resources.host import settings
 from resources.lake import lake
 from resources.lake.macros import spell
 from resources.store.store import Store
 
 Row = dict[str, Any]
+History = Callable[[duckdb.DuckDBPyConnection, Store, IntegrationMap, str, str], None]
 OPEN = ("due", "sending", "unknown")
 
 
@@ -104,12 +106,11 @@ class Teller:
 
     def key_of(self, name: str) -> str:
         """The key of the one record that goes by this name. Raises NotFound or Ambiguous."""
-        numbers = [
-            f
-            for f, told in self.facts.fields.items()
-            if told.type in ("text", "tracking_number") and f.split("_")[-1] == "number"
-        ]
-        keys = [row["key"] for row in self.ask("journey_search.sql", names=numbers, name=name)]
+        numbers = self.facts.numbers
+        if settings.is_settled_in_postgres():
+            keys = keys_of(self.store, self.facts, numbers, name)
+        else:
+            keys = [row["key"] for row in self.ask("journey_search.sql", names=numbers, name=name)]
         if name in keys:
             return name
         if len(keys) > 1:
@@ -297,11 +298,17 @@ class Teller:
         )
 
 
-def tell(store: Store, the_map: IntegrationMap, entity: str, name: str) -> Journey:
-    """The journey of the record that goes by this name: key, number or remote id. Raises NotFound or Ambiguous."""
+def tell(store: Store, the_map: IntegrationMap, entity: str, name: str, show_history: History | None = None) -> Journey:
+    """The journey of the record that goes by this name: key, number or remote id. Raises NotFound or Ambiguous.
+
+    Where only the newest words are kept, `show_history` lets the warehouse see all that was said about the record.
+    """
     with lake.reading(store.url, settings.lake()) as db:
         teller = Teller(db, store, the_map, entity)
-        return teller.tell(teller.key_of(name))
+        key = teller.key_of(name)
+        if show_history:
+            show_history(db, store, the_map, entity, key)
+        return teller.tell(key)
 
 
 def in_words(seconds: float) -> str:

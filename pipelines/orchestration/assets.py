@@ -22,10 +22,12 @@ from pipelines.orchestration.checks.settling import Batch
 from pipelines.orchestration.run_metadata import count_heard, count_rows, figures_of, health_figures, tell_delivery
 from pipelines.orchestration.sensors import SETTLED
 from pipelines.stages import arrive, deliver, prove, settle
+from pipelines.stages.compare import compare, run_tests
 from pipelines.stages.drift import look
 from resources.connectors.connector import Unreachable
 from resources.host import settings
 from resources.lake import lake
+from resources.lake.records import asking
 from resources.store.alerts import KEEPER, end_alerts
 from resources.store.store import Store
 from resources.store.troubles import sentence_of
@@ -109,8 +111,8 @@ class Steps:
         ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
             store: Store = context.resources.store
             with in_one_sentence(context, told.steward(name)):
-                url, folder = store.url, settings.lake()
-                lake.prepare(url, folder)
+                if not settings.is_settled_in_postgres():
+                    lake.prepare(store.url, settings.lake())
                 settled = settle.sync(
                     name,
                     store=store,
@@ -124,10 +126,15 @@ class Steps:
                 )
                 batch = settled.batch
                 bounds = Batch(batch.after_inbox_id, batch.upto_inbox_id) if batch else Batch(0, 0)
-                with lake.reading(url, folder) as db:
-                    rows = count_rows(db, [*(spec.key.path[-1] for spec in specs), f"touched_{name}"])
-                    plotted = metrics.plotted(entity, db)
-                    heard = count_heard(db, name, batch, posted)
+                with asking(store) as db:
+                    if settings.is_settled_in_postgres():
+                        rows, plotted = settled.rows, {}
+                        heard = {stream: count for stream, count in settled.heard.items() if stream in posted}
+                    else:
+                        rows = count_rows(db, [*(spec.key.path[-1] for spec in specs), f"touched_{name}"])
+                        settled.touched = rows[f"touched_{name}"]
+                        plotted = metrics.plotted(entity, db)
+                        heard = count_heard(db, name, batch, posted)
                     judged = list(
                         self.checks.settling.judged(name, steward=told.steward(name), store=store, batch=bounds, db=db)
                     )
@@ -137,12 +144,13 @@ class Steps:
                         stream_key(system, stream), metadata={"new messages": count}, description="Told by webhooks."
                     )
                 )
-            figures = figures_of(settled, rows) | plotted
+            figures = figures_of(settled) | plotted
             seconds = {built.name: built.seconds for built in settled.built}
             for spec in specs:
                 model = spec.key.path[-1]
                 own = figures if model in (name, f"wanted_{name}") else {}
-                metadata = {"dagster/row_count": rows[model], **numbers({"seconds": seconds.get(model)}), **own}
+                counted = {"dagster/row_count": rows[model]} if model in rows else {}
+                metadata = {**counted, **numbers({"seconds": seconds.get(model)}), **own}
                 yield dg.MaterializeResult(asset_key=spec.key, metadata=metadata)
             yield from judged
             floods = settled.enqueued.floods if settled.enqueued else []
@@ -259,7 +267,7 @@ class Steps:
                 url, folder = store.url, settings.lake()
                 lake.prepare(url, folder)
                 settle.sync(name, store=store, the_map=told.the_map, run_id=context.run_id, log=context.log.info)
-                built = settle.run_dbt(["run", "--select", f"tag:reconcile_{name}"])
+                built = compare(name, store=store, the_map=told.the_map)
                 found = prove.count_differences(name, store=store, the_map=told.the_map)
                 with lake.reading(url, folder) as db:
                     names = [spec.key.path[-1] for spec in specs]
@@ -299,7 +307,7 @@ class Steps:
                 yield from checks.senders(name, store)
                 lake.prepare(store.url, settings.lake())
                 tests = checks.tests_of(name)
-                tested = settle.run_dbt(["test", "--select", *(test.node for test in tests)])
+                tested = run_tests([test.node for test in tests], store=store, the_map=told.the_map)
                 outcomes = {node.name: (node.status, node.message) for node in tested}
                 yield from checks.tests(name, outcomes)
                 with lake.reading(store.url, settings.lake()) as db:

@@ -4,21 +4,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-import duckdb
 
 from pipelines.language.schema import System
 from pipelines.orchestration.checks.result import numbers
 from pipelines.stages import deliver, settle
+from resources.lake.records import Asking
 
 
-def count_rows(db: duckdb.DuckDBPyConnection, names: Sequence[str]) -> dict[str, int]:
+def count_rows(db: Asking, names: Sequence[str]) -> dict[str, int]:
     """How many rows each table or view of the lake holds."""
     counted = " union all ".join(f"select '{name}', count(*) from {name}" for name in names)
     return dict(db.execute(counted).fetchall())
 
 
 def count_heard(
-    db: duckdb.DuckDBPyConnection, entity: str, batch: settle.Batch | None, streams: Sequence[tuple[str, str]]
+    db: Asking, entity: str, batch: settle.Batch | None, streams: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], int]:
     """How many messages of the batch each of these streams told."""
     if batch is None or not streams:
@@ -30,8 +30,8 @@ def count_heard(
     return {(system, stream): count for system, stream, count in rows if (system, stream) in streams}
 
 
-def figures_of(settled: settle.Settled, rows: Mapping[str, int]) -> dict[str, Any]:
-    """A sync in numbers; `rows` as `count_rows` gives them."""
+def figures_of(settled: settle.Settled) -> dict[str, Any]:
+    """A sync in numbers."""
     if settled.batch is None:
         return {"batch": "nothing new"}
     figures: dict[str, Any] = {
@@ -42,7 +42,7 @@ def figures_of(settled: settle.Settled, rows: Mapping[str, int]) -> dict[str, An
         "sync seconds": round(settled.seconds, 3),
         "messages": sum(settled.verdicts.values()),
         **{f"messages {verdict}": count for verdict, count in settled.verdicts.items()},
-        "records touched": rows.get(f"touched_{settled.entity}", 0),
+        "records touched": settled.touched,
     }
     if settled.enqueued:
         figures |= {

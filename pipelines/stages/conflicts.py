@@ -1,14 +1,11 @@
 """Where a system's word and ours differ and a person has to decide: what they are told, oldest first."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import duckdb
-
+from pipelines.compiler.plan import WAITING
 from pipelines.language.schema import Entity
-
-WAITING = "on_foreign_write in ('hold', 'forbidden')"  # what is restored or ignored waits for nobody
+from resources.lake.records import Asking
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +35,13 @@ class Conflict:
         return f"mend it in {self.system}, or decide it (`concord decide {self.entity} {self.key} {self.field} ... --why ...`)"
 
 
-def conflicts_that_wait(db: duckdb.DuckDBPyConnection, entity: Entity) -> list[Conflict]:
+def conflicts_that_wait(db: Asking, entity: Entity) -> list[Conflict]:
     """Those about the entity's records."""
     key = entity.key[0]
     rows = db.execute(
         f"""
-        select {key}, system, field, value_now, our_value, on_foreign_write, steward, seen_at, epoch(now() - seen_at)
+        select {key}, system, field, value_now, our_value, on_foreign_write, steward, seen_at,
+            cast(extract(epoch from now() - seen_at) as double precision)
         from {entity.entity}_conflicts
         where {WAITING}
         order by seen_at, {key}, system, field
@@ -52,11 +50,10 @@ def conflicts_that_wait(db: duckdb.DuckDBPyConnection, entity: Entity) -> list[C
     return [Conflict(entity.entity, *row) for row in rows]
 
 
-def in_one_sentence(found: Sequence[Conflict]) -> str:
+def in_one_sentence(oldest: Conflict, count: int) -> str:
     """How many conflicts about an entity wait, the oldest of them, and who does what about it."""
-    entity, oldest = found[0].entity, found[0]
-    count = f"{len(found)} conflicts about {entity} wait" if found[1:] else f"One conflict about {entity} waits"
+    told = f"{count} conflicts about {oldest.entity} wait" if count > 1 else f"One conflict about {oldest.entity} waits"
     return (
-        f"{count} for a person; {oldest.sentence}. {oldest.steward} answers: {oldest.next_steps}; "
+        f"{told} for a person; {oldest.sentence}. {oldest.steward} answers: {oldest.next_steps}; "
         "`concord conflicts` lists all"
     )

@@ -1,10 +1,14 @@
 """What a build found of one record in several systems: what is sure, and what a person has to say."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import duckdb
+
+from resources.lake.records import Asking
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,12 @@ class Doubt:
         return f"if they are one, {' and '.join(linked)}; if not, `concord unlink {self.entity} {system} {name}`"
 
 
+def doubts_in_one_sentence(first: Doubt, count: int, steward: str) -> str:
+    """How many records may be others, the one that waits longest, and who does what about it."""
+    told = f"{count} of the {first.entity} may be others" if count > 1 else f"one of the {first.entity} may be another"
+    return f"{told}; {first.sentence}. {steward} answers: {first.next_steps}; `concord matches` lists all"
+
+
 def sure_matches(db: duckdb.DuckDBPyConnection, entity: str) -> list[tuple[str, str, str]]:
     """(system, remote id, key of the record that it is) of what is sure."""
     return db.execute(
@@ -37,11 +47,9 @@ def sure_matches(db: duckdb.DuckDBPyConnection, entity: str) -> list[tuple[str, 
     ).fetchall()
 
 
-def doubts(db: duckdb.DuckDBPyConnection, entity: str) -> list[Doubt]:
+def doubts(db: Asking, entity: str) -> list[Doubt]:
     """What is put before a person, oldest first."""
-    rows = db.execute(
-        f"select * exclude (strength) from {entity}_matches where doubt is not null order by since, other"
-    )
+    rows = db.execute(f"select * from {entity}_matches where doubt is not null order by since, other")
     names = [column[0] for column in rows.description or []]
     told = [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
     return [
@@ -52,10 +60,16 @@ def doubts(db: duckdb.DuckDBPyConnection, entity: str) -> list[Doubt]:
             row["agree_on"],
             row["doubt"],
             row["since"],
-            [(known["system"], known["remote_id"]) for known in row["known_as"]],
+            [(known["system"], known["remote_id"]) for known in _listed(row["known_as"])],
         )
         for row in told
     ]
+
+
+def _listed(known_as: Any) -> list[dict[str, str]]:
+    """A list of pairs, which Postgres keeps as JSON."""
+    told: list[dict[str, str]] = json.loads(known_as) if isinstance(known_as, str) else known_as
+    return told
 
 
 def found_by_field(

@@ -4,7 +4,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -21,8 +20,10 @@ from pipelines.compiler.allocation import Limits
 from pipelines.compiler.entity import Facts
 from pipelines.compiler.generate import fingerprint
 from pipelines.language.schema import Entity, IntegrationMap
+from pipelines.stages import sync as in_postgres
+from pipelines.stages.batch import PROJECT, Batch, BuildFailed, Built, Conflict, Settled
 from pipelines.stages.conflicts import conflicts_that_wait, in_one_sentence
-from pipelines.stages.matching import doubts, found_by_field, sure_matches
+from pipelines.stages.matching import doubts, doubts_in_one_sentence, found_by_field, sure_matches
 from resources.host import settings
 from resources.lake import lake
 from resources.store.alerts import Alert, end_alerts, raise_alerts
@@ -30,64 +31,11 @@ from resources.store.links import link_by_match
 from resources.store.outbox import EnqueueReport, enqueue
 from resources.store.store import Store, query
 
-PROJECT = Path(__file__).parents[2] / "dbt_project"
 CONFLICT = re.compile("conflict|could not serialize|failed to commit ducklake", re.IGNORECASE)
 PIECE = 20_000  # wanted rows that are in our memory at once
 MANY_FILES = 20  # of a table, counting those that say what was deleted
 _MET: dict[str, int | None] = {}  # the catalogue that this process last built in, by database
 BUILDS = 4  # of one batch, when other writers of the lake keep being faster; DuckLake itself tries ten times
-
-
-class BuildFailed(Exception):
-    """A model could not be built. The message names the model and DuckDB's reason."""
-
-
-class Conflict(BuildFailed):
-    """Another writer of the lake was faster; building again is safe."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """A run's share of the inbox and the ledger: after is exclusive, upto inclusive."""
-
-    batch_id: int
-    after_inbox_id: int
-    upto_inbox_id: int
-    after_ledger_id: int
-    upto_ledger_id: int
-    is_full: bool
-    goes_on: bool  # the last build did not end: what it was settling is settled again
-    is_woken: bool  # what its records wait for, or are held against, has changed
-    moment: datetime  # at which time-bound records are looked at
-
-    @property
-    def told(self) -> dict[str, int | bool | str]:
-        """What dbt is told of it."""
-        names = ("after_inbox_id", "upto_inbox_id", "after_ledger_id", "upto_ledger_id", "goes_on", "is_woken")
-        told = {name: getattr(self, name) for name in names}
-        return told | {"all_stand": not self.is_full, "moment": self.moment.astimezone(UTC).isoformat()}
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """One dbt node that ran: its name, status and seconds."""
-
-    name: str
-    status: str
-    seconds: float
-    message: str = ""
-
-
-@dataclass(slots=True)
-class Settled:
-    """What one sync did."""
-
-    entity: str
-    batch: Batch | None = None  # None: there was nothing new
-    built: list[Built] = field(default_factory=list)
-    verdicts: dict[str, int] = field(default_factory=dict)  # of the batch's own messages
-    enqueued: EnqueueReport | None = None
-    seconds: float = 0.0
 
 
 @cache
@@ -115,6 +63,10 @@ def sync(
     Safe to repeat and to kill anywhere: the batch is marked settled only after everything else has succeeded.
     `project` is the dbt project that was written from `the_map`, and `moment` stands for now. Raises BuildFailed.
     """
+    if settings.is_settled_in_postgres():
+        return in_postgres.sync(
+            entity, store=store, the_map=the_map, run_id=run_id, full=full, project=project, log=log, moment=moment
+        )
     started = time.monotonic()
     settled = Settled(entity)
     with store.turn(f"sync/{entity}"):
@@ -123,7 +75,7 @@ def sync(
             return settled
         settled.batch = batch
         log(f"batch {batch.batch_id}: inbox {batch.after_inbox_id} < id <= {batch.upto_inbox_id}")
-        _meet_catalogue(store.url)
+        meet_catalogue(store.url)
         standing = ["--exclude", "config.materialized:view", "--no-populate-cache"]  # since the first build
         arguments = ["--vars", json.dumps(batch.told), *(["--full-refresh"] if batch.is_full else standing)]
         for builds in range(1, BUILDS + 1):
@@ -232,7 +184,7 @@ def run_dbt(arguments: Sequence[str], project: Path = PROJECT) -> list[Built]:
     return built
 
 
-def _meet_catalogue(url: str) -> None:
+def meet_catalogue(url: str) -> None:
     """Close what remembers another catalogue: a worker outlives a lake that was deleted to be built again."""
     met = lake.catalogue(url)
     if _MET.setdefault(url, met) != met:
@@ -320,8 +272,7 @@ def _match(connection: sa.Connection, db: duckdb.DuckDBPyConnection, entity: str
     if not found:
         end_alerts(connection, [entity], kinds=["match"])
         return
-    count = f"{len(found)} of the {entity} may be others" if len(found) > 1 else f"one of the {entity} may be another"
-    sentence = f"{count}; {found[0].sentence}. {steward} answers: {found[0].next_steps}; `concord matches` lists all"
+    sentence = doubts_in_one_sentence(found[0], len(found), steward)
     raise_alerts(connection, [Alert(entity, "match", steward, sentence)])
 
 
@@ -333,7 +284,7 @@ def _tell_conflicts(
     if not found:
         end_alerts(connection, [entity], kinds=["conflict"])
         return
-    raise_alerts(connection, [Alert(entity, "conflict", found[0].steward, in_one_sentence(found))])
+    raise_alerts(connection, [Alert(entity, "conflict", found[0].steward, in_one_sentence(found[0], len(found)))])
 
 
 def _woken(db: duckdb.DuckDBPyConnection, entity: str, store: Store, the_map: IntegrationMap) -> list[str]:

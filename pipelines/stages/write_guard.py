@@ -4,13 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
-
 from pipelines.language.ownership import Owns, owns
 from pipelines.language.schema import Entity, IntegrationMap, System
 from resources.connectors.connector import Delivery
-from resources.host import settings
-from resources.lake import lake
+from resources.lake.records import columns_of, rows_of
 from resources.store.store import Store
 
 
@@ -97,22 +94,12 @@ class WriteGuard:
             for entity in self._entities(delivery):
                 keys.setdefault(self._root_of(entity.entity), []).append(delivery.key)
         found: dict[tuple[str, str], list[str]] = {}
-        began = f"[*columns('^origin_(system|among_{self.system.role})$')]"
-        if not keys:
-            return found
-        with lake.reading(self.store.url, settings.lake()) as db:
-            for name, asked in keys.items():
-                key = " || '|' || ".join(self.the_map.entities[name].key)
-                try:
-                    rows = db.execute(
-                        f"select {key}, {began} from {name} where {key} in (select unnest($keys))",
-                        {"keys": asked},
-                    ).fetchall()
-                except (duckdb.CatalogException, duckdb.BinderException):  # it was never settled, or has no origin
-                    continue
-                except duckdb.Error as problem:
-                    raise lake.LakeProblem(f"where the {name} began cannot be looked up: {problem}") from problem
-                found |= {(name, one): origin for one, origin in rows}
+        for name, asked in keys.items():
+            key, standing = self.the_map.entities[name].key, columns_of(self.store, name)
+            began = [one for one in ("origin_system", f"origin_among_{self.system.role}") if one in standing]
+            if began:  # else it was never settled, or has no origin
+                rows = rows_of(self.store, name, [*key, *began], key, asked)
+                found |= {(name, "|".join(row[: len(key)])): list(row[len(key) :]) for row in rows}
         return found
 
     def _own_rows(
@@ -137,21 +124,14 @@ class WriteGuard:
         named = [child for root in sorted(roots) for child in self.the_map.children(root) if child.has_tellers]
         if not named or not batch:
             return {}
-        found: dict[tuple[str, str, str], str] = {}
-        with lake.reading(self.store.url, settings.lake()) as db:
-            for child in named:
-                record, part = child.key[0], child.key[-1]
-                try:
-                    rows = db.execute(
-                        f"select {record}, {part}, told_by from {child.entity} where {record} in (select unnest($keys))",
-                        {"keys": [one.key for one in batch]},
-                    ).fetchall()
-                except (duckdb.CatalogException, duckdb.BinderException):  # it was never settled
-                    continue
-                except duckdb.Error as problem:
-                    raise lake.LakeProblem(f"who tells the {child.entity} cannot be looked up: {problem}") from problem
-                found |= {(child.entity, key, row): teller for key, row, teller in rows}
-        return found
+        keys = [one.key for one in batch]
+        return {
+            (child.entity, record, part): teller
+            for child in named
+            for record, part, teller in rows_of(
+                self.store, child.entity, [child.key[0], child.key[-1], "told_by"], child.key[:1], keys
+            )
+        }
 
     def _root_of(self, entity: str) -> str:
         return self.the_map.entities[entity].parent or entity

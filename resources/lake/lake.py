@@ -13,7 +13,7 @@ import duckdb_extensions
 
 from resources.host import settings
 from resources.lake.macros import teach
-from resources.store import database
+from resources.store import database, settled
 from resources.store.store import engine_for, query
 from resources.store.troubles import sentence_of
 
@@ -94,22 +94,62 @@ _KEPT = _Kept()
 def reading(url: str, lake: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that speaks our words and sees the lake's tables without a prefix, of a database that this process keeps
     open for its next reader. Raises LakeProblem."""
-    which = (os.getpid(), url, lake, catalogue(url))
+    path = "memory.main,lake.main" if settings.is_settled_in_postgres() else "lake.main,memory.main"
+    which = (os.getpid(), url, lake, catalogue(url), path, _newest_tables(url))
     if _KEPT.db is None or _KEPT.which != which:
         close()
         _KEPT.db = _KEPT.closing.enter_context(_attached(url, lake, "metadata_schema 'lake', read_only"))
         _KEPT.which = which
-        _KEPT.db.execute("set search_path = 'lake.main,memory.main'")
+        _KEPT.db.execute(f"set search_path = '{path}'")
         teach(_KEPT.db)  # views speak our words, too
+        if settings.is_settled_in_postgres():
+            _show_settled(_KEPT.db, url)
     cursor = _KEPT.db.cursor()
     try:
-        cursor.execute("set timezone = 'UTC'; set search_path = 'lake.main,memory.main'")
+        cursor.execute(f"set timezone = 'UTC'; set search_path = '{path}'")
         yield cursor
     except duckdb.Error:
         close()  # it may be the database that is not well
         raise
     finally:
         cursor.close()
+
+
+def _newest_tables(url: str) -> int:
+    """Which settled tables these are: each rebuild makes its own anew."""
+    if not settings.is_settled_in_postgres():
+        return 0
+    with engine_for(url).connect() as connection:
+        return connection.execute(query("newest_settled_table")).scalar_one()
+
+
+def _show_settled(db: duckdb.DuckDBPyConnection, url: str) -> None:
+    """Views of everything that is settled, under the names of its models, read straight from Postgres."""
+    where = database.attachment(url).replace("'", "''")
+    db.execute("set pg_use_ctid_scan = false")  # most looks are by a key, and have an index
+    db.execute(f"attach '{where}' as settled (type postgres, read_only, schema '{settled.SCHEMA}')")
+    db.execute(f"attach '{where}' as store (type postgres, read_only, schema 'concord')")
+    with engine_for(url).connect() as connection:
+        tables = settled.tables(connection)
+    for table in sorted(tables.values(), key=lambda one: one.query is not None):
+        if table.query is not None:
+            db.execute(f'create view memory.main."{table.name}" as {table.query}')
+            continue
+        name = table.name.replace("said_", "stg_", 1) if table.name.startswith("said_") else table.name
+        columns = ", ".join(settled.typed(column, kind) for column, kind in table.columns.items())
+        db.execute(
+            f'create view memory.main."{name}" as select {columns} from settled."{settled.SCHEMA}"."{table.name}"'
+        )
+
+
+@contextmanager
+def writing(url: str, lake: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that writes tables of the lake, and asks Postgres as `store`. Raises LakeProblem."""
+    # Rows kept in the catalogue lose the quotes within their structs, as in dbt's profile.
+    with _attached(url, lake, "metadata_schema 'lake', data_inlining_row_limit 0") as connection:
+        where = database.attachment(url).replace("'", "''")
+        connection.execute(f"attach '{where}' as store (type postgres, read_only, schema '{settled.SCHEMA}')")
+        yield connection
 
 
 def close() -> None:

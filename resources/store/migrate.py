@@ -28,7 +28,7 @@ def migrate(url: str) -> int:
 
     Safe to call at any time, by several processes at once. Raises CannotMigrate or BadSetting.
     """
-    told = {**words(url), "connect_timeout": "5", "application_name": "concord migrate"}
+    told = {**words(url), "application_name": "concord migrate"}
     try:
         _create_database(told)
         with psycopg.connect(make_conninfo(**told), autocommit=True) as connection:
@@ -80,6 +80,7 @@ def _apply(connection: psycopg.Connection) -> int:
             _run_file(connection, SCHEMA)
     connection.execute("create schema if not exists dagster")
     connection.execute("create schema if not exists lake")
+    connection.execute("create schema if not exists settled")
     row = connection.execute("select max(version) from concord.schema_version").fetchone()
     version = row[0] if row else 0
     if version > newest_version():

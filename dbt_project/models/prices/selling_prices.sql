@@ -1,18 +1,34 @@
 -- What each SKU costs now in each price list, from each quantity on: the one agreed price that is valid at this moment.
-{{ config(materialized="renewed", meta={"renews": "all"}, tags=["sync_selling_prices"]) }}
+{{ config(
+    materialized="renewed",
+    meta={
+        "renews": "all",
+        "key": "place",
+        "sliced_by": "place",
+        "inputs": {
+            "agreed_prices": {"by": "place"},
+            "list_currencies": {"by": "price_list", "of": "agreed_prices", "reads": "currency"},
+        },
+        "previous": {
+            "place": "varchar", "price_list": "varchar", "sku": "varchar", "from_quantity": "bigint",
+            "last_inbox_id": "bigint", "last_received_at": "timestamptz",
+        },
+    },
+    tags=["sync_selling_prices"],
+) }}
 
 -- A place that a price ever had is never forgotten, for what was shown there must be taken back.
 with places as (
-    select distinct price_list, sku, from_quantity, place_of(price_list, sku, from_quantity) as place
-    from {{ ref("stg_prices") }}
-    where not is_rejected and price_list is not null and sku is not null and from_quantity is not null
+    select price_list, sku, from_quantity, place from {{ ref("agreed_prices") }} where place is not null
+    union
+    select * from {{ previous("selling_prices", columns="price_list, sku, from_quantity, place", of_ever=true) }}
 ),
 
 agreed as (
     select
-        *, place_of(price_list, sku, from_quantity) as place,
-        coalesce(valid_from <= {{ moment() }}, true) and coalesce(valid_to > {{ moment() }}, true) and deleted_at is null as is_valid_now
-    from {{ ref("prices") }}
+        *, coalesce(valid_from <= {{ moment() }}, true) and coalesce(valid_to > {{ moment() }}, true) and deleted_at is null as is_valid_now
+    from {{ ref("agreed_prices") }}
+    where place is not null
 ),
 
 -- Where two are valid at once, the one that began later stands here and goes nowhere.
@@ -25,13 +41,6 @@ valid as (
     from agreed
     where is_valid_now
     group by place
-),
-
-currencies as (
-    select price_list, mode(currency order by currency) as currency
-    from agreed
-    where is_valid_now
-    group by price_list
 ),
 
 markets as (
@@ -52,9 +61,11 @@ turns as (
 told as (
     select place, max(last_inbox_id) as last_inbox_id, max(last_received_at) as last_received_at
     from (
-        select place, last_inbox_id, last_received_at from agreed
+        select place, last_inbox_id, last_received_at from {{ ref("moved_selling_prices") }}
         union all
         select place, inbox_id, null from {{ ref("stg_selling_prices") }} where not is_rejected
+        union all
+        select * from {{ previous("selling_prices", columns="place, last_inbox_id, last_received_at") }}
     )
     group by place
 )
@@ -76,7 +87,7 @@ select
     told.last_inbox_id, greatest(told.last_received_at, turns.turned_at) as last_received_at
 from places
 left join valid using (place)
-left join currencies on currencies.price_list = places.price_list
+left join {{ ref("list_currencies") }} as currencies on currencies.price_list = places.price_list
 left join markets on markets.price_list = places.price_list
 left join turns using (place)
 left join told using (place)

@@ -1,6 +1,22 @@
 -- What may still be sold of each SKU: counts at their as-of time, plus movements since, less what is promised, less safety.
 -- What stands in a store is sold by that store, and to who comes for it: it is counted and promised apart.
-{{ config(materialized="renewed", meta={"renews": "all"}, tags=["sync_sellable"]) }}
+{{ config(
+    materialized="renewed",
+    meta={
+        "renews": "all",
+        "key": "sku",
+        "sliced_by": "sku",
+        "inputs": {
+            "stock": {"by": "sku", "reads": "location, on_hand, counted_at, deleted_at"},
+            "products": {"by": "sku", "reads": "sku"},
+            "open_commitments": {"by": "sku"},
+            "shipped_stock": {"by": "sku, location", "of": "stock", "since": {"shipped_at": "counted_at"}},
+            "restocked_stock": {"by": "sku, location", "of": "stock", "since": {"taken_in_at": "counted_at"}},
+        },
+        "previous": {"sku": "varchar", "last_inbox_id": "bigint", "last_received_at": "timestamptz"},
+    },
+    tags=["sync_sellable"],
+) }}
 {%- set stores = "('" ~ var("stores") | join("', '") ~ "')" %}
 
 with counts as (
@@ -11,21 +27,19 @@ with counts as (
 
 -- Parcels that left a location after it was counted.
 shipped_since as (
-    select parcel_lines.sku, parcels.location, sum(parcel_lines.quantity) as quantity
-    from {{ ref("fulfilment_lines") }} as parcel_lines
-    join {{ ref("fulfilments") }} as parcels using (fulfilment_number)
-    join counts on counts.sku = parcel_lines.sku and counts.location = parcels.location
-    where parcel_lines.removed_at is null and parcels.deleted_at is null and parcels.shipped_at > counts.counted_at
+    select sku, location, sum(shipped.quantity) as quantity
+    from {{ ref("shipped_stock") }} as shipped
+    join counts using (sku, location)
+    where shipped.shipped_at > counts.counted_at
     group by all
 ),
 
 -- Goods that came back to a location after it was counted, as far as they were put on the shelf.
 restocked_since as (
-    select received.sku, receipts.location, sum(received.restocked) as quantity
-    from {{ ref("receipt_lines") }} as received
-    join {{ ref("receipts") }} as receipts using (receipt_number)
-    join counts on counts.sku = received.sku and counts.location = receipts.location
-    where received.removed_at is null and receipts.deleted_at is null and receipts.taken_in_at > counts.counted_at
+    select sku, location, sum(restocked.quantity) as quantity
+    from {{ ref("restocked_stock") }} as restocked
+    join counts using (sku, location)
+    where restocked.taken_in_at > counts.counted_at
     group by all
 ),
 
@@ -39,28 +53,9 @@ on_shelves as (
     left join restocked_since using (sku, location)
 ),
 
--- What customers were promised and have not been sent yet, each from where it will be shipped.
-ordered as (
-    select order_number, sku, if(ships_from in {{ stores }}, ships_from, null) as store, sum(order_lines.quantity) as quantity
-    from {{ ref("order_lines") }} as order_lines
-    join {{ ref("orders") }} as orders using (order_number)
-    where order_lines.removed_at is null and orders.deleted_at is null
-        and orders.status in ('placed', 'paid') and not coalesce(order_lines.is_credit, false)
-    group by all
-),
-
-sent as (
-    select parcels.order_number, parcel_lines.sku, sum(parcel_lines.quantity) as quantity
-    from {{ ref("fulfilment_lines") }} as parcel_lines
-    join {{ ref("fulfilments") }} as parcels using (fulfilment_number)
-    where parcel_lines.removed_at is null and parcels.deleted_at is null and parcels.shipped_at is not null
-    group by all
-),
-
 committed as (
-    select sku, store, sum(greatest(ordered.quantity - coalesce(sent.quantity, 0), 0)) as quantity
-    from ordered
-    left join sent using (order_number, sku)
+    select sku, store, sum(quantity) as quantity
+    from {{ ref("open_commitments") }}
     group by sku, store
 ),
 
@@ -104,26 +99,14 @@ taken as (
     group by key
 ),
 
--- Whatever can have moved a SKU.
-told as (
-    select sku, last_inbox_id, last_received_at from {{ ref("stock") }}
-    union all
-    select order_lines.sku, orders.last_inbox_id, orders.last_received_at
-    from {{ ref("order_lines") }} as order_lines
-    join {{ ref("orders") }} as orders using (order_number)
-    union all
-    select parcel_lines.sku, parcels.last_inbox_id, parcels.last_received_at
-    from {{ ref("fulfilment_lines") }} as parcel_lines
-    join {{ ref("fulfilments") }} as parcels using (fulfilment_number)
-    union all
-    select received.sku, receipts.last_inbox_id, receipts.last_received_at
-    from {{ ref("receipt_lines") }} as received
-    join {{ ref("receipts") }} as receipts using (receipt_number)
-),
-
+-- What moved it, now or before.
 moved_by as (
     select sku, max(last_inbox_id) as last_inbox_id, max(last_received_at) as last_received_at
-    from told
+    from (
+        select sku, last_inbox_id, last_received_at from {{ ref("moved_sellable") }}
+        union all
+        select * from {{ previous("sellable", columns="sku, last_inbox_id, last_received_at") }}
+    )
     group by sku
 )
 

@@ -25,17 +25,9 @@ people as (
 <% for name in selling.fields_of_buyer %>
 -- What << name >> of a buyer was, and since when; before the first word on it, that word counts.
 past_<< name >> as (
-    select
-        << buyer >>, << name >>,
-        if(row_number() over words = 1, timestamptz '0001-01-01', occurred_at) as since
-    from (
-        select coalesce(links.key, told.<< buyer >>) as << buyer >>, << name >>, occurred_at, order_key
-        from {{ ref("stg_<< selling.buyers.entity >>") }} as told
-        left join {{ ref("links_<< selling.buyers.entity >>") }} as links using (system, remote_id)
-        where said.<< name >> and broken.<< name >> is null and not is_rejected and system in (<< e.child_named(selling.buyers.entity).owners(name) | listed >>)
-    )
-    window words as (partition by << buyer >> order by order_key)
-    qualify row_number() over words = 1 or << name >> is distinct from lag(<< name >>) over words
+    select << buyer >>, cast(value as << e.child_named(selling.buyers.entity).fields[name] | sql_type >>) as << name >>, since
+    from {{ ref("<< selling.buyers.entity >>_past") }}
+    where field = '<< name >>'
 ),
 
 -- A person's decision on it stands for all times.

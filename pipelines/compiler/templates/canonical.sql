@@ -21,7 +21,7 @@ messages as (
 messages as (
     select stg.* replace (cast(stg.order_key as hugeint) as order_key), false as is_ours
     from {{ ref("stg_<< e.name >>") }} as stg
-    semi join temp.keys_in_turn using (<< key >>)
+    semi join {{ keys_in_turn() }} using (<< key >>)
 ),
 <% endif %>
 
@@ -30,7 +30,7 @@ messages as (
 joined as (
     select key as << key >>, max(happened_at) as joined_at
     from {{ ref("ledger_<< e.name >>") }}
-    where kind = 'linked' and by_whom <> 'courier' and key in (select << key >> from temp.keys_in_turn)
+    where kind = 'linked' and by_whom <> 'courier' and key in (select << key >> from {{ keys_in_turn() }})
     group by key
 ),
 
@@ -49,7 +49,7 @@ origins as (
         << key >>,
         arg_min(system, order_key) as origin_system,
 <% for column, systems in e.origins_among.items() %>
-        arg_min(system, order_key) filter (where system in (<< systems | listed >>)) as << column >>,
+        arg_min(system, if(system in (<< systems | listed >>), order_key, null)) as << column >>,
 <% endfor %>
         arg_min(remote_id, order_key) as origin_remote_id
     from messages
@@ -63,34 +63,34 @@ settled as (
 <% for name in e.fields if "us" not in e.fields[name].owner %>
         << e.settle(name) >> as << name >>,
 <% endfor %>
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and << e.existence_condition >>) as deleted_at,
+        arg_max_null(if(is_deletion, occurred_at, null), if(not is_rejected and << e.existence_condition >>, order_key, null)) as deleted_at,
 <% if e.children %>
-        arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system) as lines_inbox_id,
+        arg_max(inbox_id, if(tells_lines and not is_rejected and system = origin_system, order_key, null)) as lines_inbox_id,
 <% endif %>
         list_distinct([
 <% for name in e.fields if "us" not in e.fields[name].owner and not e.fields[name].follows %>
             << e.winner(name) >>,
 <% endfor %>
 <% if e.children %>
-            arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system),
+            arg_max(inbox_id, if(tells_lines and not is_rejected and system = origin_system, order_key, null)),
 <% endif %>
-            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and << e.existence_condition >>)
+            arg_max(inbox_id, if(is_deletion and not is_rejected and << e.existence_condition >>, order_key, null))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(
-            max(order_key) filter (where is_rejected and system = origin_system)
-                > max(order_key) filter (where not is_rejected and system = origin_system), false
-        ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
+            max(if(is_rejected and system = origin_system, order_key, null))
+                > max(if(not is_rejected and system = origin_system, order_key, null)), false
+        ) then arg_max(reasons[1], if(is_rejected and system = origin_system, order_key, null)) end as rejected_since,
         bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
 <% if e.entity.says_who %>
         list_sort(list(distinct struct_pack(system := system, remote_id := remote_id)) filter (where remote_id is not null and not is_rejected)) as known_as,
 <% endif %>
 <% if e.entity.match or e.entity.unique or e.entity.limits %>
-        min(inbox_id) filter (where not is_rejected) as first_inbox_id,
+        min(if(is_rejected, null, inbox_id)) as first_inbox_id,
 <% endif %>
-        max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
-        max(inbox_id) filter (where not is_rejected) as last_inbox_id,
-        max(received_at) filter (where not is_rejected) as last_received_at
+        max(if(not is_rejected and system = origin_system, occurred_at, null)) as changed_at,
+        max(if(is_rejected, null, inbox_id)) as last_inbox_id,
+        max(if(is_rejected, null, received_at)) as last_received_at
     from messages
     join origins using (<< key >>)
 <% if e.withdrawal %>
@@ -106,10 +106,10 @@ flags as (
         << key >>,
         list_filter([
 <% for name, field in e.fields.items() if field.severity == "reject" and e.owners(name) %>
-            '<< name >> ' || arg_max_null(broken.<< name >>, order_key) filter (where said.<< name >> and not is_rejected and << e.any_owner(name) >>)<< "," if not loop.last >>
+            '<< name >> ' || arg_max_null(broken.<< name >>, if(said.<< name >> and not is_rejected and << e.any_owner(name) >>, order_key, null))<< "," if not loop.last >>
 <% endfor %>
         ], lambda flag: flag is not null) as flags,
-        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
+        arg_max(warnings, if(not is_rejected and not is_deletion and system = origin_system, order_key, null)) as warnings
     from messages
     join (select << key >>, << among >>origin_system from settled where has_broken_fields) using (<< key >>)
     group by << key >>
@@ -119,15 +119,15 @@ flags as (
 -- What a person decided about a field wins until it is revoked.
 decisions as (
     select << "key as " ~ key if e.key | length == 1 else key >><% for name in e.fields if "us" not in e.fields[name].owner %>,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = '<< name >>') as << name >>_told
+        arg_max(if(kind = 'decided', value, null), if(field = '<< name >>', ledger_id, null)) as << name >>_told
 <% endfor %>
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_<< e.name >>") }}
 <% if e.key | length == 1 %>
-        where kind in ('decided', 'revoked') and key in (select << key >> from temp.keys_in_turn)
+        where kind in ('decided', 'revoked') and key in (select << key >> from {{ keys_in_turn() }})
 <% else %>
-        join temp.keys_in_turn on concat_ws('|', << key >>) = key
+        join {{ keys_in_turn() }} on concat_ws('|', << key >>) = key
         where kind in ('decided', 'revoked')
 <% endif %>
     )

@@ -13,7 +13,7 @@ with
 deliveries as (
     select key as << key >>, system, max(happened_at) as delivered_at
     from {{ ref("ledger_<< e.name >>") }}
-    where kind in ('delivered', 'held') and key in (select << key >> from temp.keys_in_turn)
+    where kind in ('delivered', 'held') and key in (select << key >> from {{ keys_in_turn() }})
     group by key, system
 ),
 

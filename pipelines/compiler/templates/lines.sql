@@ -14,7 +14,7 @@ with parents as (
     select << parent_key >>, origin_system, << (e.origins_among | list + [""]) | join(", ") >>lines_inbox_id, changed_at<% if tellers %><% for field in tellers.parent_fields %>, << field >><% endfor %><% endif %>
 
     from {{ ref("<< e.root.entity >>") }}
-    where << parent_key >> in (select << parent_key >> from temp.keys_in_turn)
+    where << parent_key >> in (select << parent_key >> from {{ keys_in_turn() }})
 ),
 
 <% if tellers %>

@@ -32,6 +32,7 @@ alike as (
     from records as one
     semi join touched using (<< key >>)
     join records as other on other.<< name >> = one.<< name >> and other.<< key >> <> one.<< key >>
+    anti join {{ crowded("<< e.name >>", "<< name >>") }} as crowd on crowd.value = cast(one.<< name >> as varchar)
     qualify count(*) over (partition by one.<< key >>) < 20
 <% if not loop.last %>
     union all

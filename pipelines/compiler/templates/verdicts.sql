@@ -12,7 +12,7 @@ with told as (
 <% if e.key | length == 1 %>
     select * exclude (by_whom, told_as) from {{ told_of(ref("stg_<< e.name >>"), ref("links_<< e.name >>"), key="<< key >>") }}
 <% else %>
-    select * from {{ ref("stg_<< e.name >>") }} semi join temp.keys_in_turn using (<< key >>)
+    select * from {{ ref("stg_<< e.name >>") }} semi join {{ keys_in_turn() }} using (<< key >>)
 <% endif %>
 
     union all by name
@@ -28,7 +28,7 @@ with told as (
 <% endif %>
         where {{ in_batch("inbox_id") }}
     )
-    anti join temp.keys_in_turn using (<< key >>)
+    anti join {{ keys_in_turn() }} using (<< key >>)
 ),
 
 messages as (
@@ -47,7 +47,7 @@ from messages
 records as (
     select << key >>, winners
     from {{ ref("<< e.name >>") }}
-    semi join temp.keys_in_turn using (<< key >>)
+    semi join {{ keys_in_turn() }} using (<< key >>)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),

@@ -9,7 +9,7 @@
 <% set key = e.key[0] %>
 
 with records as (
-    select * from {{ ref("<< e.name >>") }} where << key >> in (select << key >> from temp.keys_in_turn)
+    select * from {{ ref("<< e.name >>") }} where << key >> in (select << key >> from {{ keys_in_turn() }})
 ),
 
 <% for child in e.children %>
@@ -59,13 +59,13 @@ with records as (
 ),
 
 <% endfor %>
+-- The newest thing that a person asked of each flow, of it alone or of all.
 asked as (
-    select
-        key as << key >>, flow,
-        arg_max(kind, ledger_id) as kind, max(ledger_id) as asked_id
+    select key as << key >>, of_flow, arg_max(kind, ledger_id) as kind
     from {{ ref("ledger_<< e.name >>") }}
-    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }}
-    group by key, flow
+    cross join (select unnest([<< e.outbound | list | listed >>]) as of_flow)
+    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }} and coalesce(flow, of_flow) = of_flow
+    group by key, of_flow
 ),
 
 links as (
@@ -208,7 +208,7 @@ beyond_<< name >> as (
 <% for child in out.flow.with_ %>
     left join << child >> using (<< key >>)
 <% endfor %>
-    left join asked on asked.<< key >> = records.<< key >> and coalesce(asked.flow, '<< name >>') = '<< name >>'
+    left join asked on asked.<< key >> = records.<< key >> and asked.of_flow = '<< name >>'
     left join links on links.<< key >> = records.<< key >> and links.system = <% if reference %>parent_system<% elif out.by_role and e.originates_in(out) %>records.origin_system<% else %>'<< out.takers[0] >>'<% endif %>
 
 <% if e.guarded %>

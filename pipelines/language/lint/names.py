@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 
+from pipelines.language import handwritten
 from pipelines.language.lint.rule import Found, Problem, error
 from pipelines.language.queries import (
     advice_on,
@@ -167,7 +168,9 @@ def models_read_what_the_map_says(told: IntegrationMap) -> Found:
                 f"there is no model {entity.model!r}; write dbt_project/models/{entity.entity}/{entity.model}.sql",
             )
             continue
-        referred = re.findall(r"""\bref\(\s*["'](\w+)["']""", found[0].read_text(encoding="utf-8"))
+        referred = {
+            name for text in handwritten.texts(entity.model, MODELS.parent) for name in handwritten.REF.findall(text)
+        }
         missing = {root_of(told, name) for name in referred if name in told.entities} - {*entity.reads, entity.entity}
         if missing:
             yield Problem(

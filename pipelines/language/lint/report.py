@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from pipelines.language.library import LIBRARY, with_systems
-from pipelines.language.lint import (  # noqa: F401  each registers its rules
+from pipelines.language.lint import (  # noqa: F401  each registers its rules  # noqa: F401  each registers its rules
     allocation,
     consent,
     contracts,
@@ -20,6 +20,7 @@ from pipelines.language.lint import (  # noqa: F401  each registers its rules
     reconciliation,
     routing,
     row_ownership,
+    slices,
     statuses,
     streams,
     systems,

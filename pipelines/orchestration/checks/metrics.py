@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 import dagster as dg
-import duckdb
 
 from pipelines.language.schema import Entity
+from resources.lake.records import Asking
 
 
-def measured(entity: Entity, db: duckdb.DuckDBPyConnection) -> dict[str, float]:
+def measured(entity: Entity, db: Asking) -> dict[str, float]:
     """Each figure as it is now; nothing to measure is nothing."""
     found = {}
     for name, figure in entity.figures.items():
@@ -17,7 +17,7 @@ def measured(entity: Entity, db: duckdb.DuckDBPyConnection) -> dict[str, float]:
     return found
 
 
-def plotted(entity: Entity, db: duckdb.DuckDBPyConnection) -> dict[str, float]:
+def plotted(entity: Entity, db: Asking) -> dict[str, float]:
     """The figures by the names under which Dagster plots them."""
     return {f"{name} ({entity.figures[name].unit})": value for name, value in measured(entity, db).items()}
 
@@ -28,7 +28,7 @@ def specs(entity: Entity) -> Iterator[dg.AssetCheckSpec]:
         yield dg.AssetCheckSpec(name, asset=entity.entity, description=told)
 
 
-def judged(entity: Entity, db: duckdb.DuckDBPyConnection) -> Iterator[dg.AssetCheckResult]:
+def judged(entity: Entity, db: Asking) -> Iterator[dg.AssetCheckResult]:
     """Whether each figure is within its threshold."""
     for name, value in measured(entity, db).items():
         figure = entity.figures[name]

@@ -112,7 +112,7 @@ class ScheduledChecks:
         found = conflicts_that_wait(db, self.the_map.entities[entity])
         told = f"No conflict about {entity} waits for a person."
         if found:
-            told = f"{in_one_sentence(found)}."
+            told = f"{in_one_sentence(found[0], len(found))}."
         yield result(
             f"{entity}_conflicts",
             "no_conflict_waits",

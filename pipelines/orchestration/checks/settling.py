@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
-import duckdb
 import numpy as np
 
 from pipelines.language.schema import IntegrationMap
 from pipelines.orchestration.checks.result import result
 from pipelines.stages.matching import doubts
+from resources.host import settings
+from resources.lake.records import Asking, ids_judged
 from resources.store.store import Store
 
 QUARANTINE_SHARE = 0.05  # of the last day's messages: beyond it a sender has changed, rather than erred
@@ -65,19 +66,19 @@ class SettlingChecks:
         return specs
 
     def judged(
-        self, entity: str, *, steward: str, store: Store, batch: Batch, db: duckdb.DuckDBPyConnection
+        self, entity: str, *, steward: str, store: Store, batch: Batch, db: Asking
     ) -> Iterator[dg.AssetCheckResult]:
-        """The results of `specs`, read from the lake."""
+        """The results of `specs`, read where tables are settled."""
         if not self._sources(entity):
             return
-        yield self._books(entity, steward=steward, store=store, batch=batch, db=db)
-        yield self._quarantine(entity, db=db)
+        yield self._books(entity, steward=steward, store=store, batch=batch)
+        yield self._quarantine(entity, store=store, db=db)
         if self._ladders(entity):
             yield self._statuses(entity, steward=steward, db=db)
         if self.the_map.entities[entity].match:
             yield self._doubts(entity, steward=steward, db=db)
 
-    def _doubts(self, entity: str, *, steward: str, db: duckdb.DuckDBPyConnection) -> dg.AssetCheckResult:
+    def _doubts(self, entity: str, *, steward: str, db: Asking) -> dg.AssetCheckResult:
         found = doubts(db, entity)
         told = f"Nobody among the {entity} may be another without being linked."
         if found:
@@ -91,15 +92,11 @@ class SettlingChecks:
             metadata={"in doubt": len(found), **({"oldest": found[0].since.isoformat()} if found else {})},
         )
 
-    def _books(
-        self, entity: str, *, steward: str, store: Store, batch: Batch, db: duckdb.DuckDBPyConnection
-    ) -> dg.AssetCheckResult:
+    def _books(self, entity: str, *, steward: str, store: Store, batch: Batch) -> dg.AssetCheckResult:
         streams = [f"{system.system}/{name}" for system, name, _, _ in self._sources(entity)]
         bounds = {"after_inbox_id": batch.after_inbox_id, "upto_inbox_id": batch.upto_inbox_id}
         kept = store.numbers("messages_in_batch", streams=streams, **bounds)
-        judged = db.execute(
-            f"select inbox_id from {entity}_verdicts where inbox_id > ? and inbox_id <= ?", list(bounds.values())
-        ).fetchnumpy()["inbox_id"]
+        judged = ids_judged(store, entity, batch.after_inbox_id, batch.upto_inbox_id)
         missing, strange = np.setdiff1d(kept, judged), np.setdiff1d(judged, kept)  # both are in order
         twice = len(judged) - len(np.unique(judged))
         wrong = []
@@ -124,14 +121,8 @@ class SettlingChecks:
         }
         return result(f"{entity}_verdicts", "books_balance", passed=not wrong, told=told, metadata=metadata)
 
-    def _quarantine(self, entity: str, *, db: duckdb.DuckDBPyConnection) -> dg.AssetCheckResult:
-        counted = db.execute(
-            f"""
-            select count(*), count(*) filter (where verdict = 'quarantined')
-            from {entity}_verdicts where received_at > now() - interval 1 day
-            """
-        ).fetchone()
-        seen, bad = counted or (0, 0)
+    def _quarantine(self, entity: str, *, store: Store, db: Asking) -> dg.AssetCheckResult:
+        seen, bad = _judged_in_the_last_day(entity, store, db)
         share = bad / seen if seen else 0.0
         passed = share <= QUARANTINE_SHARE
         told = f"{bad} of the last day's {seen} messages about {entity} are quarantined ({share:.1%})"
@@ -139,8 +130,8 @@ class SettlingChecks:
             worst = db.execute(
                 f"""
                 select system, stream, reason, steward, next_step, count(*) as messages
-                from {entity}_quarantine where received_at > now() - interval 1 day
-                group by all order by messages desc, reason limit 1
+                from {entity}_quarantine where received_at > now() - interval '1 day'
+                group by system, stream, reason, steward, next_step order by messages desc, reason limit 1
                 """
             ).fetchone()
             if worst:
@@ -160,13 +151,13 @@ class SettlingChecks:
             },
         )
 
-    def _statuses(self, entity: str, *, steward: str, db: duckdb.DuckDBPyConnection) -> dg.AssetCheckResult:
+    def _statuses(self, entity: str, *, steward: str, db: Asking) -> dg.AssetCheckResult:
         rows = db.execute(
             f"""
             select system, stream, reason, count(*) as messages
             from {entity}_quarantine
-            where reason like '%is no status that the map knows%' and received_at > now() - interval 1 day
-            group by all order by messages desc, reason
+            where reason like '%is no status that the map knows%' and received_at > now() - interval '1 day'
+            group by system, stream, reason order by messages desc, reason
             """
         ).fetchall()
         if not rows:
@@ -191,3 +182,17 @@ class SettlingChecks:
 
     def _ladders(self, entity: str) -> list[str]:
         return [name for name, field in self.the_map.entities[entity].fields.items() if field.ladder]
+
+
+def _judged_in_the_last_day(entity: str, store: Store, db: Asking) -> tuple[int, int]:
+    """How many messages were judged, and how many of them are quarantined."""
+    if settings.is_settled_in_postgres():
+        row = store.one("judged_in_the_last_day", entity=entity) or {"messages": 0, "quarantined": 0}
+        return row["messages"], row["quarantined"]
+    counted = db.execute(
+        f"""
+        select count(*), count(*) filter (where verdict = 'quarantined')
+        from {entity}_verdicts where received_at > now() - interval '1 day'
+        """
+    ).fetchone()
+    return counted or (0, 0)

@@ -1,51 +1,59 @@
 -- name: news
--- Whether anything was said about an entity since its last settled batch. Each stream's newest message is one look
--- into an index, so that this can be asked every second. What couriers wrote can wait a little: it changes what is
--- known of links and echoes, not what is wanted.
-with last as (
+-- Whether anything was said about each of these entities since its last settled batch. Each stream's newest message is one
+-- look into an index, so that this can be asked every second, of all entities at once. What couriers wrote can wait a
+-- little: it changes what is known of links and echoes, not what is wanted.
+with asked as (
+    select * from jsonb_to_recordset(cast(:asked as jsonb))
+        as asked (entity text, of text, fingerprint text, reads text[], needs text[], streams jsonb)
+)
+select
+    asked.entity,
+    last.fingerprint,
+    exists (
+        select from batches
+        where entity = asked.entity and fingerprint = asked.fingerprint and settled_at is not null
+    ) as was_settled_so,
+    extract(epoch from now() - last.opened_at)::double precision as seconds_since,
+    array(
+        select needed from unnest(asked.needs) as needed
+        where not exists (select from batches where entity = needed and settled_at is not null)
+        order by needed
+    ) as needed,
+    told.at_all as has_messages,
+    told.urgently as has_urgent_messages,
+    last.turns_at <= now() as has_turned,
+    exists (
+        select from ledger
+        where entity = asked.entity and ledger_id > last.upto_ledger_id
+          and kind in ('decided', 'revoked', 'restore', 'repair', 'unlinked')
+    ) as has_wishes,
+    exists (
+        select from ledger
+        where ledger_id > last.upto_ledger_id and happened_at < now() - interval '20 seconds'
+          and (entity = asked.entity and kind in ('linked', 'delivered')
+               or entity = asked.of and kind in ('linked', 'unlinked'))
+    ) as has_deliveries,
+    exists (select from wakes where entity = asked.entity)
+    or not cast(:by_value as boolean) and exists (
+        select from batches
+        where (entity = any(asked.reads) or asked.entity = any(wakes)) and settled_at > last.opened_at
+    ) as has_neighbours
+from asked
+left join lateral (
     select batch_id, upto_inbox_id, upto_ledger_id, fingerprint, opened_at, turns_at from batches
-    where entity = :entity and settled_at is not null
+    where entity = asked.entity and settled_at is not null
     order by batch_id desc limit 1
-), told as (
+) as last on true
+left join lateral (
     select bool_or(newest.inbox_id > last.upto_inbox_id) as at_all,
            bool_or(newest.inbox_id > last.upto_inbox_id and stream.is_urgent) as urgently
-    from unnest(cast(:systems as text[]), cast(:streams as text[]), cast(:urgent as boolean[]))
-        as stream (system, stream, is_urgent)
-    cross join last
+    from jsonb_to_recordset(asked.streams) as stream (system text, stream text, is_urgent boolean)
     cross join lateral (
         select inbox_id from inbox
         where inbox.system = stream.system and inbox.stream = stream.stream
         order by inbox_id desc limit 1
     ) as newest
-)
-select
-    (select fingerprint from last) as fingerprint,
-    exists (
-        select from batches where entity = :entity and fingerprint = :fingerprint and settled_at is not null
-    ) as was_settled_so,
-    (select extract(epoch from now() - opened_at)::double precision from last) as seconds_since,
-    array(
-        select needed from unnest(cast(:needs as text[])) as needed
-        where not exists (select from batches where entity = needed and settled_at is not null)
-        order by needed
-    ) as needed,
-    (select at_all from told) as has_messages,
-    (select urgently from told) as has_urgent_messages,
-    (select turns_at <= now() from last) as has_turned,
-    exists (
-        select from ledger
-        where entity = :entity and ledger_id > (select upto_ledger_id from last)
-          and kind in ('decided', 'revoked', 'restore', 'repair', 'unlinked')
-    ) as has_wishes,
-    exists (
-        select from ledger
-        where ledger_id > (select upto_ledger_id from last) and happened_at < now() - interval '20 seconds'
-          and (entity = :entity and kind in ('linked', 'delivered') or entity = :of and kind in ('linked', 'unlinked'))
-    ) as has_deliveries,
-    exists (
-        select from batches
-        where (entity = any(cast(:reads as text[])) or :entity = any(wakes)) and settled_at > (select opened_at from last)
-    ) as has_neighbours
+) as told on true
 
 -- name: flow_health
 -- One flow to one destination: the last hour's deliveries, and what is open now. A repair's lag says nothing of the

@@ -38,7 +38,7 @@ settled as (
         {{ latest("net", owner="system = 'stripe'") }} as net,
         {{ latest("moved_at", owner="system = 'stripe'") }} as moved_at,
         {{ latest("available_at", owner="system = 'stripe'") }} as available_at,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'stripe')) as deleted_at,
+        arg_max_null(if(is_deletion, occurred_at, null), if(not is_rejected and (system = 'stripe'), order_key, null)) as deleted_at,
         list_distinct([
             {{ winner_of("kind", owner="system = 'stripe'", by="order_key") }},
             {{ winner_of("payment_number", owner="system = 'stripe'", by="order_key") }},
@@ -49,17 +49,17 @@ settled as (
             {{ winner_of("net", owner="system = 'stripe'", by="order_key") }},
             {{ winner_of("moved_at", owner="system = 'stripe'", by="order_key") }},
             {{ winner_of("available_at", owner="system = 'stripe'", by="order_key") }},
-            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = 'stripe'))
+            arg_max(inbox_id, if(is_deletion and not is_rejected and (system = 'stripe'), order_key, null))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(
-            max(order_key) filter (where is_rejected and system = origin_system)
-                > max(order_key) filter (where not is_rejected and system = origin_system), false
-        ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
+            max(if(is_rejected and system = origin_system, order_key, null))
+                > max(if(not is_rejected and system = origin_system, order_key, null)), false
+        ) then arg_max(reasons[1], if(is_rejected and system = origin_system, order_key, null)) end as rejected_since,
         bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
-        max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
-        max(inbox_id) filter (where not is_rejected) as last_inbox_id,
-        max(received_at) filter (where not is_rejected) as last_received_at
+        max(if(not is_rejected and system = origin_system, occurred_at, null)) as changed_at,
+        max(if(is_rejected, null, inbox_id)) as last_inbox_id,
+        max(if(is_rejected, null, received_at)) as last_received_at
     from messages
     join origins using (transaction_number)
     group by transaction_number, origin_system, origin_remote_id
@@ -71,17 +71,17 @@ flags as (
     select
         transaction_number,
         list_filter([
-            'kind ' || arg_max_null(broken.kind, order_key) filter (where said.kind and not is_rejected and system = 'stripe'),
-            'payment_number ' || arg_max_null(broken.payment_number, order_key) filter (where said.payment_number and not is_rejected and system = 'stripe'),
-            'payout_number ' || arg_max_null(broken.payout_number, order_key) filter (where said.payout_number and not is_rejected and system = 'stripe'),
-            'currency ' || arg_max_null(broken.currency, order_key) filter (where said.currency and not is_rejected and system = 'stripe'),
-            'amount ' || arg_max_null(broken.amount, order_key) filter (where said.amount and not is_rejected and system = 'stripe'),
-            'fee ' || arg_max_null(broken.fee, order_key) filter (where said.fee and not is_rejected and system = 'stripe'),
-            'net ' || arg_max_null(broken.net, order_key) filter (where said.net and not is_rejected and system = 'stripe'),
-            'moved_at ' || arg_max_null(broken.moved_at, order_key) filter (where said.moved_at and not is_rejected and system = 'stripe'),
-            'available_at ' || arg_max_null(broken.available_at, order_key) filter (where said.available_at and not is_rejected and system = 'stripe')
+            'kind ' || arg_max_null(broken.kind, if(said.kind and not is_rejected and system = 'stripe', order_key, null)),
+            'payment_number ' || arg_max_null(broken.payment_number, if(said.payment_number and not is_rejected and system = 'stripe', order_key, null)),
+            'payout_number ' || arg_max_null(broken.payout_number, if(said.payout_number and not is_rejected and system = 'stripe', order_key, null)),
+            'currency ' || arg_max_null(broken.currency, if(said.currency and not is_rejected and system = 'stripe', order_key, null)),
+            'amount ' || arg_max_null(broken.amount, if(said.amount and not is_rejected and system = 'stripe', order_key, null)),
+            'fee ' || arg_max_null(broken.fee, if(said.fee and not is_rejected and system = 'stripe', order_key, null)),
+            'net ' || arg_max_null(broken.net, if(said.net and not is_rejected and system = 'stripe', order_key, null)),
+            'moved_at ' || arg_max_null(broken.moved_at, if(said.moved_at and not is_rejected and system = 'stripe', order_key, null)),
+            'available_at ' || arg_max_null(broken.available_at, if(said.available_at and not is_rejected and system = 'stripe', order_key, null))
         ], lambda flag: flag is not null) as flags,
-        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
+        arg_max(warnings, if(not is_rejected and not is_deletion and system = origin_system, order_key, null)) as warnings
     from messages
     join (select transaction_number, origin_system from settled where has_broken_fields) using (transaction_number)
     group by transaction_number
@@ -91,27 +91,27 @@ flags as (
 -- What a person decided about a field wins until it is revoked.
 decisions as (
     select key as transaction_number,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'kind') as kind_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'kind', ledger_id, null)) as kind_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'payment_number') as payment_number_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'payment_number', ledger_id, null)) as payment_number_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'payout_number') as payout_number_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'payout_number', ledger_id, null)) as payout_number_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'currency') as currency_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'currency', ledger_id, null)) as currency_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'amount') as amount_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'amount', ledger_id, null)) as amount_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'fee') as fee_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'fee', ledger_id, null)) as fee_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'net') as net_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'net', ledger_id, null)) as net_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'moved_at') as moved_at_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'moved_at', ledger_id, null)) as moved_at_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'available_at') as available_at_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'available_at', ledger_id, null)) as available_at_told
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_balance_transactions") }}
-        where kind in ('decided', 'revoked') and key in (select transaction_number from temp.keys_in_turn)
+        where kind in ('decided', 'revoked') and key in (select transaction_number from {{ keys_in_turn() }})
     )
     where age = 1 and kind = 'decided'
     group by key

@@ -19,7 +19,7 @@ with told as (
         left join {{ ref("links_balance_transactions") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join temp.keys_in_turn using (transaction_number)
+    anti join {{ keys_in_turn() }} using (transaction_number)
 ),
 
 messages as (
@@ -32,7 +32,7 @@ messages as (
 records as (
     select transaction_number, winners
     from {{ ref("balance_transactions") }}
-    semi join temp.keys_in_turn using (transaction_number)
+    semi join {{ keys_in_turn() }} using (transaction_number)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),

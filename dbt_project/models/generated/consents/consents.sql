@@ -19,7 +19,7 @@ messages as (
 joined as (
     select key as consent_number, max(happened_at) as joined_at
     from {{ ref("ledger_consents") }}
-    where kind = 'linked' and by_whom <> 'courier' and key in (select consent_number from temp.keys_in_turn)
+    where kind = 'linked' and by_whom <> 'courier' and key in (select consent_number from {{ keys_in_turn() }})
     group by key
 ),
 
@@ -54,24 +54,24 @@ settled as (
         {{ first("first_opted_in_at", owner="system = 'shopify'") }} as first_opted_in_at,
         {{ latest("storefront_status", owner="system = 'shopify'") }} as storefront_status,
         {{ latest("crm_status", owner="system = 'tryton_crm'") }} as crm_status,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'shopify' or system = 'tryton_crm')) as deleted_at,
+        arg_max_null(if(is_deletion, occurred_at, null), if(not is_rejected and (system = 'shopify' or system = 'tryton_crm'), order_key, null)) as deleted_at,
         list_distinct([
             any_value(word.inbox_id),
             {{ winner_of_first("first_opted_in_at", owner="system = 'shopify'") }},
             {{ winner_of("storefront_status", owner="system = 'shopify'", by="order_key") }},
             {{ winner_of("crm_status", owner="system = 'tryton_crm'", by="order_key") }},
-            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = 'shopify' or system = 'tryton_crm'))
+            arg_max(inbox_id, if(is_deletion and not is_rejected and (system = 'shopify' or system = 'tryton_crm'), order_key, null))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(
-            max(order_key) filter (where is_rejected and system = origin_system)
-                > max(order_key) filter (where not is_rejected and system = origin_system), false
-        ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
+            max(if(is_rejected and system = origin_system, order_key, null))
+                > max(if(not is_rejected and system = origin_system, order_key, null)), false
+        ) then arg_max(reasons[1], if(is_rejected and system = origin_system, order_key, null)) end as rejected_since,
         bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
         list_sort(list(distinct struct_pack(system := system, remote_id := remote_id)) filter (where remote_id is not null and not is_rejected)) as known_as,
-        max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
-        max(inbox_id) filter (where not is_rejected) as last_inbox_id,
-        max(received_at) filter (where not is_rejected) as last_received_at
+        max(if(not is_rejected and system = origin_system, occurred_at, null)) as changed_at,
+        max(if(is_rejected, null, inbox_id)) as last_inbox_id,
+        max(if(is_rejected, null, received_at)) as last_received_at
     from messages
     join origins using (consent_number)
     join decisive using (consent_number)
@@ -84,17 +84,17 @@ flags as (
     select
         consent_number,
         list_filter([
-            'channel ' || arg_max_null(broken.channel, order_key) filter (where said.channel and not is_rejected and ((system = 'shopify') or (system = 'tryton_crm'))),
-            'status ' || arg_max_null(broken.status, order_key) filter (where said.status and not is_rejected and ((system = 'shopify') or (system = 'tryton_crm'))),
-            'since ' || arg_max_null(broken.since, order_key) filter (where said.since and not is_rejected and ((system = 'shopify') or (system = 'tryton_crm'))),
-            'level ' || arg_max_null(broken.level, order_key) filter (where said.level and not is_rejected and ((system = 'shopify') or (system = 'tryton_crm'))),
-            'wording ' || arg_max_null(broken.wording, order_key) filter (where said.wording and not is_rejected and ((system = 'shopify') or (system = 'tryton_crm'))),
-            'said_by ' || arg_max_null(broken.said_by, order_key) filter (where said.said_by and not is_rejected and ((system = 'shopify') or (system = 'tryton_crm'))),
-            'first_opted_in_at ' || arg_max_null(broken.first_opted_in_at, order_key) filter (where said.first_opted_in_at and not is_rejected and system = 'shopify'),
-            'storefront_status ' || arg_max_null(broken.storefront_status, order_key) filter (where said.storefront_status and not is_rejected and system = 'shopify'),
-            'crm_status ' || arg_max_null(broken.crm_status, order_key) filter (where said.crm_status and not is_rejected and system = 'tryton_crm')
+            'channel ' || arg_max_null(broken.channel, if(said.channel and not is_rejected and ((system = 'shopify') or (system = 'tryton_crm')), order_key, null)),
+            'status ' || arg_max_null(broken.status, if(said.status and not is_rejected and ((system = 'shopify') or (system = 'tryton_crm')), order_key, null)),
+            'since ' || arg_max_null(broken.since, if(said.since and not is_rejected and ((system = 'shopify') or (system = 'tryton_crm')), order_key, null)),
+            'level ' || arg_max_null(broken.level, if(said.level and not is_rejected and ((system = 'shopify') or (system = 'tryton_crm')), order_key, null)),
+            'wording ' || arg_max_null(broken.wording, if(said.wording and not is_rejected and ((system = 'shopify') or (system = 'tryton_crm')), order_key, null)),
+            'said_by ' || arg_max_null(broken.said_by, if(said.said_by and not is_rejected and ((system = 'shopify') or (system = 'tryton_crm')), order_key, null)),
+            'first_opted_in_at ' || arg_max_null(broken.first_opted_in_at, if(said.first_opted_in_at and not is_rejected and system = 'shopify', order_key, null)),
+            'storefront_status ' || arg_max_null(broken.storefront_status, if(said.storefront_status and not is_rejected and system = 'shopify', order_key, null)),
+            'crm_status ' || arg_max_null(broken.crm_status, if(said.crm_status and not is_rejected and system = 'tryton_crm', order_key, null))
         ], lambda flag: flag is not null) as flags,
-        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
+        arg_max(warnings, if(not is_rejected and not is_deletion and system = origin_system, order_key, null)) as warnings
     from messages
     join (select consent_number, origin_system from settled where has_broken_fields) using (consent_number)
     group by consent_number
@@ -104,27 +104,27 @@ flags as (
 -- What a person decided about a field wins until it is revoked.
 decisions as (
     select key as consent_number,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'channel') as channel_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'channel', ledger_id, null)) as channel_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'status') as status_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'status', ledger_id, null)) as status_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'since') as since_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'since', ledger_id, null)) as since_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'level') as level_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'level', ledger_id, null)) as level_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'wording') as wording_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'wording', ledger_id, null)) as wording_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'said_by') as said_by_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'said_by', ledger_id, null)) as said_by_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'first_opted_in_at') as first_opted_in_at_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'first_opted_in_at', ledger_id, null)) as first_opted_in_at_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'storefront_status') as storefront_status_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'storefront_status', ledger_id, null)) as storefront_status_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'crm_status') as crm_status_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'crm_status', ledger_id, null)) as crm_status_told
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_consents") }}
-        where kind in ('decided', 'revoked') and key in (select consent_number from temp.keys_in_turn)
+        where kind in ('decided', 'revoked') and key in (select consent_number from {{ keys_in_turn() }})
     )
     where age = 1 and kind = 'decided'
     group by key

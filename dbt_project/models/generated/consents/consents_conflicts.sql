@@ -11,7 +11,7 @@ with
 deliveries as (
     select key as consent_number, system, max(happened_at) as delivered_at
     from {{ ref("ledger_consents") }}
-    where kind in ('delivered', 'held') and key in (select consent_number from temp.keys_in_turn)
+    where kind in ('delivered', 'held') and key in (select consent_number from {{ keys_in_turn() }})
     group by key, system
 ),
 

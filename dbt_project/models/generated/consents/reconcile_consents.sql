@@ -66,7 +66,7 @@ owned_and_marketing_crm as (
 ),
 
 owned_and_marketing_looked as (
-    select now() as at_one, (select if(count(*) = 1, min(looked_at), null) from looks where system in ('tryton_crm')) as at_other
+    select {{ moment() }} as at_one, (select if(count(*) = 1, min(looked_at), null) from looks where system in ('tryton_crm')) as at_other
 ),
 
 owned_and_marketing as (
@@ -99,7 +99,7 @@ select
     found.reconciliation, consent_number, one_side, other_side,
     case
         when difference.kind <> 'duplicate' and since > looked_at - to_seconds(within) then 'late'
-        when ignored_until > now() then 'ignored'
+        when ignored_until > {{ moment() }} then 'ignored'
         else difference.kind
     end as kind,
     difference.kind as would_be,

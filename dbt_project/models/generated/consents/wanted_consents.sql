@@ -8,16 +8,16 @@
 -- depends_on: {{ ref("touched_consents") }}
 
 with records as (
-    select * from {{ ref("consents") }} where consent_number in (select consent_number from temp.keys_in_turn)
+    select * from {{ ref("consents") }} where consent_number in (select consent_number from {{ keys_in_turn() }})
 ),
 
+-- The newest thing that a person asked of each flow, of it alone or of all.
 asked as (
-    select
-        key as consent_number, flow,
-        arg_max(kind, ledger_id) as kind, max(ledger_id) as asked_id
+    select key as consent_number, of_flow, arg_max(kind, ledger_id) as kind
     from {{ ref("ledger_consents") }}
-    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }}
-    group by key, flow
+    cross join (select unnest(['consents_to_crm', 'withdrawals_to_storefront']) as of_flow)
+    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }} and coalesce(flow, of_flow) = of_flow
+    group by key, of_flow
 ),
 
 links as (
@@ -66,7 +66,7 @@ consents_to_crm as (
         'latest' as deliver,
         records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
     from records
-    left join asked on asked.consent_number = records.consent_number and coalesce(asked.flow, 'consents_to_crm') = 'consents_to_crm'
+    left join asked on asked.consent_number = records.consent_number and asked.of_flow = 'consents_to_crm'
     left join links on links.consent_number = records.consent_number and links.system = 'tryton_crm'
     left join conflicts on conflicts.consent_number = records.consent_number and conflicts.system = 'tryton_crm'
 ),
@@ -99,7 +99,7 @@ withdrawals_to_storefront as (
         'latest' as deliver,
         records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
     from records
-    left join asked on asked.consent_number = records.consent_number and coalesce(asked.flow, 'withdrawals_to_storefront') = 'withdrawals_to_storefront'
+    left join asked on asked.consent_number = records.consent_number and asked.of_flow = 'withdrawals_to_storefront'
     left join links on links.consent_number = records.consent_number and links.system = 'shopify'
     left join conflicts on conflicts.consent_number = records.consent_number and conflicts.system = 'shopify'
 )

@@ -10,7 +10,7 @@
 with parents as (
     select customer_number, origin_system, lines_inbox_id, changed_at, tax_number
     from {{ ref("customers") }}
-    where customer_number in (select customer_number from temp.keys_in_turn)
+    where customer_number in (select customer_number from {{ keys_in_turn() }})
 ),
 
 -- What each who may say so told last of which exist.

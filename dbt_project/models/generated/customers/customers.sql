@@ -39,8 +39,8 @@ settled as (
         {{ latest("carried_number", owner="system = 'tryton'") }} as carried_number,
         {{ latest("price_group", owner="system = 'tryton'") }} as price_group,
         {{ latest("shop_group", owner="system = 'shopify'") }} as shop_group,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'shopify' or system = 'tryton' or system = 'tryton_crm')) as deleted_at,
-        arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system) as lines_inbox_id,
+        arg_max_null(if(is_deletion, occurred_at, null), if(not is_rejected and (system = 'shopify' or system = 'tryton' or system = 'tryton_crm'), order_key, null)) as deleted_at,
+        arg_max(inbox_id, if(tells_lines and not is_rejected and system = origin_system, order_key, null)) as lines_inbox_id,
         list_distinct([
             coalesce({{ winner_of("name", owner="system = 'shopify'", by="order_key") }}, {{ winner_of("name", owner="system = 'tryton'", by="order_key") }}, {{ winner_of("name", owner="system = 'tryton_crm'", by="order_key") }}),
             coalesce({{ winner_of("email", owner="system = 'shopify'", by="order_key") }}, {{ winner_of("email", owner="system = 'tryton'", by="order_key") }}, {{ winner_of("email", owner="system = 'tryton_crm'", by="order_key") }}),
@@ -52,20 +52,20 @@ settled as (
             {{ winner_of("carried_number", owner="system = 'tryton'", by="order_key") }},
             {{ winner_of("price_group", owner="system = 'tryton'", by="order_key") }},
             {{ winner_of("shop_group", owner="system = 'shopify'", by="order_key") }},
-            arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system),
-            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = 'shopify' or system = 'tryton' or system = 'tryton_crm'))
+            arg_max(inbox_id, if(tells_lines and not is_rejected and system = origin_system, order_key, null)),
+            arg_max(inbox_id, if(is_deletion and not is_rejected and (system = 'shopify' or system = 'tryton' or system = 'tryton_crm'), order_key, null))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(
-            max(order_key) filter (where is_rejected and system = origin_system)
-                > max(order_key) filter (where not is_rejected and system = origin_system), false
-        ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
+            max(if(is_rejected and system = origin_system, order_key, null))
+                > max(if(not is_rejected and system = origin_system, order_key, null)), false
+        ) then arg_max(reasons[1], if(is_rejected and system = origin_system, order_key, null)) end as rejected_since,
         bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
         list_sort(list(distinct struct_pack(system := system, remote_id := remote_id)) filter (where remote_id is not null and not is_rejected)) as known_as,
-        min(inbox_id) filter (where not is_rejected) as first_inbox_id,
-        max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
-        max(inbox_id) filter (where not is_rejected) as last_inbox_id,
-        max(received_at) filter (where not is_rejected) as last_received_at
+        min(if(is_rejected, null, inbox_id)) as first_inbox_id,
+        max(if(not is_rejected and system = origin_system, occurred_at, null)) as changed_at,
+        max(if(is_rejected, null, inbox_id)) as last_inbox_id,
+        max(if(is_rejected, null, received_at)) as last_received_at
     from messages
     join origins using (customer_number)
     group by customer_number, origin_system, origin_remote_id
@@ -77,16 +77,16 @@ flags as (
     select
         customer_number,
         list_filter([
-            'name ' || arg_max_null(broken.name, order_key) filter (where said.name and not is_rejected and ((system = 'shopify') or (system = 'tryton') or (system = 'tryton_crm'))),
-            'email ' || arg_max_null(broken.email, order_key) filter (where said.email and not is_rejected and ((system = 'shopify') or (system = 'tryton') or (system = 'tryton_crm'))),
-            'erp_number ' || arg_max_null(broken.erp_number, order_key) filter (where said.erp_number and not is_rejected and system = 'tryton'),
-            'tax_number ' || arg_max_null(broken.tax_number, order_key) filter (where said.tax_number and not is_rejected and system = 'tryton'),
-            'shop_number ' || arg_max_null(broken.shop_number, order_key) filter (where said.shop_number and not is_rejected and system = 'shopify'),
-            'carried_number ' || arg_max_null(broken.carried_number, order_key) filter (where said.carried_number and not is_rejected and system = 'tryton'),
-            'price_group ' || arg_max_null(broken.price_group, order_key) filter (where said.price_group and not is_rejected and system = 'tryton'),
-            'shop_group ' || arg_max_null(broken.shop_group, order_key) filter (where said.shop_group and not is_rejected and system = 'shopify')
+            'name ' || arg_max_null(broken.name, if(said.name and not is_rejected and ((system = 'shopify') or (system = 'tryton') or (system = 'tryton_crm')), order_key, null)),
+            'email ' || arg_max_null(broken.email, if(said.email and not is_rejected and ((system = 'shopify') or (system = 'tryton') or (system = 'tryton_crm')), order_key, null)),
+            'erp_number ' || arg_max_null(broken.erp_number, if(said.erp_number and not is_rejected and system = 'tryton', order_key, null)),
+            'tax_number ' || arg_max_null(broken.tax_number, if(said.tax_number and not is_rejected and system = 'tryton', order_key, null)),
+            'shop_number ' || arg_max_null(broken.shop_number, if(said.shop_number and not is_rejected and system = 'shopify', order_key, null)),
+            'carried_number ' || arg_max_null(broken.carried_number, if(said.carried_number and not is_rejected and system = 'tryton', order_key, null)),
+            'price_group ' || arg_max_null(broken.price_group, if(said.price_group and not is_rejected and system = 'tryton', order_key, null)),
+            'shop_group ' || arg_max_null(broken.shop_group, if(said.shop_group and not is_rejected and system = 'shopify', order_key, null))
         ], lambda flag: flag is not null) as flags,
-        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
+        arg_max(warnings, if(not is_rejected and not is_deletion and system = origin_system, order_key, null)) as warnings
     from messages
     join (select customer_number, origin_system from settled where has_broken_fields) using (customer_number)
     group by customer_number
@@ -96,29 +96,29 @@ flags as (
 -- What a person decided about a field wins until it is revoked.
 decisions as (
     select key as customer_number,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'name') as name_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'name', ledger_id, null)) as name_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'email') as email_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'email', ledger_id, null)) as email_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'phone') as phone_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'phone', ledger_id, null)) as phone_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'country') as country_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'country', ledger_id, null)) as country_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'erp_number') as erp_number_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'erp_number', ledger_id, null)) as erp_number_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'tax_number') as tax_number_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'tax_number', ledger_id, null)) as tax_number_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'shop_number') as shop_number_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'shop_number', ledger_id, null)) as shop_number_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'carried_number') as carried_number_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'carried_number', ledger_id, null)) as carried_number_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'price_group') as price_group_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'price_group', ledger_id, null)) as price_group_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'shop_group') as shop_group_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'shop_group', ledger_id, null)) as shop_group_told
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_customers") }}
-        where kind in ('decided', 'revoked') and key in (select customer_number from temp.keys_in_turn)
+        where kind in ('decided', 'revoked') and key in (select customer_number from {{ keys_in_turn() }})
     )
     where age = 1 and kind = 'decided'
     group by key

@@ -30,18 +30,21 @@ alike as (
     from records as one
     semi join touched using (customer_number)
     join records as other on other.number = one.number and other.customer_number <> one.customer_number
+    anti join {{ crowded("customers", "number") }} as crowd on crowd.value = cast(one.number as varchar)
     qualify count(*) over (partition by one.customer_number) < 20
     union all
     select one.customer_number as one, other.customer_number as other, 2 as strength
     from records as one
     semi join touched using (customer_number)
     join records as other on other.email = one.email and other.customer_number <> one.customer_number
+    anti join {{ crowded("customers", "email") }} as crowd on crowd.value = cast(one.email as varchar)
     qualify count(*) over (partition by one.customer_number) < 20
     union all
     select one.customer_number as one, other.customer_number as other, 3 as strength
     from records as one
     semi join touched using (customer_number)
     join records as other on other.phone = one.phone and other.customer_number <> one.customer_number
+    anti join {{ crowded("customers", "phone") }} as crowd on crowd.value = cast(one.phone as varchar)
     qualify count(*) over (partition by one.customer_number) < 20
 ),
 

@@ -65,7 +65,7 @@ storefront_and_erp_erp as (
 ),
 
 storefront_and_erp_looked as (
-    select now() as at_one, (select if(count(*) = 1, min(looked_at), null) from looks where system in ('tryton')) as at_other
+    select {{ moment() }} as at_one, (select if(count(*) = 1, min(looked_at), null) from looks where system in ('tryton')) as at_other
 ),
 
 storefront_and_erp as (
@@ -116,7 +116,7 @@ owned_and_marketing_crm as (
 ),
 
 owned_and_marketing_looked as (
-    select now() as at_one, (select if(count(*) = 1, min(looked_at), null) from looks where system in ('tryton_crm')) as at_other
+    select {{ moment() }} as at_one, (select if(count(*) = 1, min(looked_at), null) from looks where system in ('tryton_crm')) as at_other
 ),
 
 owned_and_marketing as (
@@ -277,7 +277,7 @@ select
     found.reconciliation, customer_number, one_side, other_side,
     case
         when difference.kind <> 'duplicate' and since > looked_at - to_seconds(within) then 'late'
-        when ignored_until > now() then 'ignored'
+        when ignored_until > {{ moment() }} then 'ignored'
         else difference.kind
     end as kind,
     difference.kind as would_be,

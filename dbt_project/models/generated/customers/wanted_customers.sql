@@ -8,7 +8,7 @@
 -- depends_on: {{ ref("touched_customers") }}
 
 with records as (
-    select * from {{ ref("customers") }} where customer_number in (select customer_number from temp.keys_in_turn)
+    select * from {{ ref("customers") }} where customer_number in (select customer_number from {{ keys_in_turn() }})
 ),
 
 addresses as (
@@ -60,13 +60,13 @@ addresses as (
     group by customer_number
 ),
 
+-- The newest thing that a person asked of each flow, of it alone or of all.
 asked as (
-    select
-        key as customer_number, flow,
-        arg_max(kind, ledger_id) as kind, max(ledger_id) as asked_id
+    select key as customer_number, of_flow, arg_max(kind, ledger_id) as kind
     from {{ ref("ledger_customers") }}
-    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }}
-    group by key, flow
+    cross join (select unnest(['customers_to_crm', 'numbers_to_crm', 'numbers_to_storefront', 'groups_to_storefront', 'numbers_to_erp']) as of_flow)
+    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }} and coalesce(flow, of_flow) = of_flow
+    group by key, of_flow
 ),
 
 links as (
@@ -119,7 +119,7 @@ customers_to_crm as (
         records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
     from records
     left join addresses using (customer_number)
-    left join asked on asked.customer_number = records.customer_number and coalesce(asked.flow, 'customers_to_crm') = 'customers_to_crm'
+    left join asked on asked.customer_number = records.customer_number and asked.of_flow = 'customers_to_crm'
     left join links on links.customer_number = records.customer_number and links.system = 'tryton_crm'
     left join matches on matches.customer_number = records.customer_number
 ),
@@ -152,7 +152,7 @@ numbers_to_crm as (
         records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
     from records
     left join addresses using (customer_number)
-    left join asked on asked.customer_number = records.customer_number and coalesce(asked.flow, 'numbers_to_crm') = 'numbers_to_crm'
+    left join asked on asked.customer_number = records.customer_number and asked.of_flow = 'numbers_to_crm'
     left join links on links.customer_number = records.customer_number and links.system = 'tryton_crm'
     left join matches on matches.customer_number = records.customer_number
 ),
@@ -184,7 +184,7 @@ numbers_to_storefront as (
         records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
     from records
     left join addresses using (customer_number)
-    left join asked on asked.customer_number = records.customer_number and coalesce(asked.flow, 'numbers_to_storefront') = 'numbers_to_storefront'
+    left join asked on asked.customer_number = records.customer_number and asked.of_flow = 'numbers_to_storefront'
     left join links on links.customer_number = records.customer_number and links.system = 'shopify'
     left join matches on matches.customer_number = records.customer_number
 ),
@@ -214,7 +214,7 @@ groups_to_storefront as (
         'latest' as deliver,
         records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
     from records
-    left join asked on asked.customer_number = records.customer_number and coalesce(asked.flow, 'groups_to_storefront') = 'groups_to_storefront'
+    left join asked on asked.customer_number = records.customer_number and asked.of_flow = 'groups_to_storefront'
     left join links on links.customer_number = records.customer_number and links.system = 'shopify'
     left join matches on matches.customer_number = records.customer_number
 ),
@@ -246,7 +246,7 @@ numbers_to_erp as (
         records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
     from records
     left join addresses using (customer_number)
-    left join asked on asked.customer_number = records.customer_number and coalesce(asked.flow, 'numbers_to_erp') = 'numbers_to_erp'
+    left join asked on asked.customer_number = records.customer_number and asked.of_flow = 'numbers_to_erp'
     left join links on links.customer_number = records.customer_number and links.system = 'tryton'
     left join matches on matches.customer_number = records.customer_number
 )

@@ -10,7 +10,7 @@
 with parents as (
     select fulfilment_number, origin_system, lines_inbox_id, changed_at
     from {{ ref("fulfilments") }}
-    where fulfilment_number in (select fulfilment_number from temp.keys_in_turn)
+    where fulfilment_number in (select fulfilment_number from {{ keys_in_turn() }})
 ),
 
 messages as (

@@ -36,8 +36,8 @@ settled as (
         coalesce({{ latest("carrier", owner="system = 'warehouse'") }}, {{ latest("carrier", owner="system = 'tryton'") }}) as carrier,
         coalesce({{ latest("shipped_at", owner="system = 'warehouse'") }}, {{ latest("shipped_at", owner="system = 'tryton'") }}) as shipped_at,
         {{ first("delivered_at", owner="system = 'parcelhub'") }} as delivered_at,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'warehouse' or system = 'tryton')) as deleted_at,
-        arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system) as lines_inbox_id,
+        arg_max_null(if(is_deletion, occurred_at, null), if(not is_rejected and (system = 'warehouse' or system = 'tryton'), order_key, null)) as deleted_at,
+        arg_max(inbox_id, if(tells_lines and not is_rejected and system = origin_system, order_key, null)) as lines_inbox_id,
         list_distinct([
             coalesce({{ winner_of("order_number", owner="system = 'warehouse'", by="order_key") }}, {{ winner_of("order_number", owner="system = 'tryton'", by="order_key") }}),
             coalesce({{ winner_of("location", owner="system = 'warehouse'", by="order_key") }}, {{ winner_of("location", owner="system = 'tryton'", by="order_key") }}),
@@ -46,18 +46,18 @@ settled as (
             coalesce({{ winner_of("carrier", owner="system = 'warehouse'", by="order_key") }}, {{ winner_of("carrier", owner="system = 'tryton'", by="order_key") }}),
             coalesce({{ winner_of("shipped_at", owner="system = 'warehouse'", by="order_key") }}, {{ winner_of("shipped_at", owner="system = 'tryton'", by="order_key") }}),
             {{ winner_of_first("delivered_at", owner="system = 'parcelhub'") }},
-            arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system),
-            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = 'warehouse' or system = 'tryton'))
+            arg_max(inbox_id, if(tells_lines and not is_rejected and system = origin_system, order_key, null)),
+            arg_max(inbox_id, if(is_deletion and not is_rejected and (system = 'warehouse' or system = 'tryton'), order_key, null))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(
-            max(order_key) filter (where is_rejected and system = origin_system)
-                > max(order_key) filter (where not is_rejected and system = origin_system), false
-        ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
+            max(if(is_rejected and system = origin_system, order_key, null))
+                > max(if(not is_rejected and system = origin_system, order_key, null)), false
+        ) then arg_max(reasons[1], if(is_rejected and system = origin_system, order_key, null)) end as rejected_since,
         bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
-        max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
-        max(inbox_id) filter (where not is_rejected) as last_inbox_id,
-        max(received_at) filter (where not is_rejected) as last_received_at
+        max(if(not is_rejected and system = origin_system, occurred_at, null)) as changed_at,
+        max(if(is_rejected, null, inbox_id)) as last_inbox_id,
+        max(if(is_rejected, null, received_at)) as last_received_at
     from messages
     join origins using (fulfilment_number)
     group by fulfilment_number, origin_system, origin_remote_id
@@ -69,14 +69,14 @@ flags as (
     select
         fulfilment_number,
         list_filter([
-            'order_number ' || arg_max_null(broken.order_number, order_key) filter (where said.order_number and not is_rejected and ((system = 'warehouse') or (system = 'tryton'))),
-            'location ' || arg_max_null(broken.location, order_key) filter (where said.location and not is_rejected and ((system = 'warehouse') or (system = 'tryton'))),
-            'status ' || arg_max_null(broken.status, order_key) filter (where said.status and not is_rejected and ((system = 'warehouse') or (system = 'tryton') or (system = 'parcelhub'))),
-            'carrier ' || arg_max_null(broken.carrier, order_key) filter (where said.carrier and not is_rejected and ((system = 'warehouse') or (system = 'tryton'))),
-            'shipped_at ' || arg_max_null(broken.shipped_at, order_key) filter (where said.shipped_at and not is_rejected and ((system = 'warehouse') or (system = 'tryton'))),
-            'delivered_at ' || arg_max_null(broken.delivered_at, order_key) filter (where said.delivered_at and not is_rejected and system = 'parcelhub')
+            'order_number ' || arg_max_null(broken.order_number, if(said.order_number and not is_rejected and ((system = 'warehouse') or (system = 'tryton')), order_key, null)),
+            'location ' || arg_max_null(broken.location, if(said.location and not is_rejected and ((system = 'warehouse') or (system = 'tryton')), order_key, null)),
+            'status ' || arg_max_null(broken.status, if(said.status and not is_rejected and ((system = 'warehouse') or (system = 'tryton') or (system = 'parcelhub')), order_key, null)),
+            'carrier ' || arg_max_null(broken.carrier, if(said.carrier and not is_rejected and ((system = 'warehouse') or (system = 'tryton')), order_key, null)),
+            'shipped_at ' || arg_max_null(broken.shipped_at, if(said.shipped_at and not is_rejected and ((system = 'warehouse') or (system = 'tryton')), order_key, null)),
+            'delivered_at ' || arg_max_null(broken.delivered_at, if(said.delivered_at and not is_rejected and system = 'parcelhub', order_key, null))
         ], lambda flag: flag is not null) as flags,
-        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
+        arg_max(warnings, if(not is_rejected and not is_deletion and system = origin_system, order_key, null)) as warnings
     from messages
     join (select fulfilment_number, origin_system from settled where has_broken_fields) using (fulfilment_number)
     group by fulfilment_number
@@ -86,23 +86,23 @@ flags as (
 -- What a person decided about a field wins until it is revoked.
 decisions as (
     select key as fulfilment_number,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'order_number') as order_number_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'order_number', ledger_id, null)) as order_number_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'location') as location_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'location', ledger_id, null)) as location_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'status') as status_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'status', ledger_id, null)) as status_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'tracking_number') as tracking_number_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'tracking_number', ledger_id, null)) as tracking_number_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'carrier') as carrier_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'carrier', ledger_id, null)) as carrier_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'shipped_at') as shipped_at_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'shipped_at', ledger_id, null)) as shipped_at_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'delivered_at') as delivered_at_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'delivered_at', ledger_id, null)) as delivered_at_told
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_fulfilments") }}
-        where kind in ('decided', 'revoked') and key in (select fulfilment_number from temp.keys_in_turn)
+        where kind in ('decided', 'revoked') and key in (select fulfilment_number from {{ keys_in_turn() }})
     )
     where age = 1 and kind = 'decided'
     group by key

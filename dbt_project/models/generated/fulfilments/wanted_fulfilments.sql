@@ -8,7 +8,7 @@
 -- depends_on: {{ ref("touched_fulfilments") }}
 
 with records as (
-    select * from {{ ref("fulfilments") }} where fulfilment_number in (select fulfilment_number from temp.keys_in_turn)
+    select * from {{ ref("fulfilments") }} where fulfilment_number in (select fulfilment_number from {{ keys_in_turn() }})
 ),
 
 fulfilment_lines as (
@@ -29,13 +29,13 @@ fulfilment_lines as (
     group by fulfilment_number
 ),
 
+-- The newest thing that a person asked of each flow, of it alone or of all.
 asked as (
-    select
-        key as fulfilment_number, flow,
-        arg_max(kind, ledger_id) as kind, max(ledger_id) as asked_id
+    select key as fulfilment_number, of_flow, arg_max(kind, ledger_id) as kind
     from {{ ref("ledger_fulfilments") }}
-    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }}
-    group by key, flow
+    cross join (select unnest(['despatch_to_storefront']) as of_flow)
+    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }} and coalesce(flow, of_flow) = of_flow
+    group by key, of_flow
 ),
 
 links as (
@@ -83,7 +83,7 @@ despatch_to_storefront as (
         from {{ ref("orders") }}
     ) as parents on parent_key = records.order_number
     left join fulfilment_lines using (fulfilment_number)
-    left join asked on asked.fulfilment_number = records.fulfilment_number and coalesce(asked.flow, 'despatch_to_storefront') = 'despatch_to_storefront'
+    left join asked on asked.fulfilment_number = records.fulfilment_number and asked.of_flow = 'despatch_to_storefront'
     left join links on links.fulfilment_number = records.fulfilment_number and links.system = parent_system
     where parent_system in ('shopify') or parent_system is null
 )

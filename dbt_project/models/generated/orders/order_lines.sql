@@ -10,7 +10,7 @@
 with parents as (
     select order_number, origin_system, lines_inbox_id, changed_at
     from {{ ref("orders") }}
-    where order_number in (select order_number from temp.keys_in_turn)
+    where order_number in (select order_number from {{ keys_in_turn() }})
 ),
 
 messages as (
@@ -50,7 +50,7 @@ routed as (
     left join (
         select order_number as key_of_orders, struct_pack(country := country, pickup_location := pickup_location, total := total) as orders
         from {{ ref("orders") }}
-        where order_number in (select order_number from temp.keys_in_turn)
+        where order_number in (select order_number from {{ keys_in_turn() }})
     ) as of_orders on key_of_orders = settled.order_number
     left join (
         select sku as key_of_products, struct_pack(is_dropshipped := is_dropshipped) as products

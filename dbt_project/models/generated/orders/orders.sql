@@ -61,8 +61,8 @@ settled as (
         {{ latest("is_on_hold", owner="system = origin_system") }} as is_on_hold,
         {{ latest("note", owner="system = origin_system") }} as note,
         {{ latest("attributes", owner="system = origin_system") }} as attributes,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = origin_system)) as deleted_at,
-        arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system) as lines_inbox_id,
+        arg_max_null(if(is_deletion, occurred_at, null), if(not is_rejected and (system = origin_system), order_key, null)) as deleted_at,
+        arg_max(inbox_id, if(tells_lines and not is_rejected and system = origin_system, order_key, null)) as lines_inbox_id,
         list_distinct([
             {{ winner_of("number", owner="system = origin_system", by="order_key") }},
             {{ winner_of("status", owner="system = origin_system", by="(list_position(['placed', 'paid', 'refunded', 'cancelled'], status), order_key)") }},
@@ -96,18 +96,18 @@ settled as (
             {{ winner_of("is_on_hold", owner="system = origin_system", by="order_key") }},
             {{ winner_of("note", owner="system = origin_system", by="order_key") }},
             {{ winner_of("attributes", owner="system = origin_system", by="order_key") }},
-            arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system),
-            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = origin_system))
+            arg_max(inbox_id, if(tells_lines and not is_rejected and system = origin_system, order_key, null)),
+            arg_max(inbox_id, if(is_deletion and not is_rejected and (system = origin_system), order_key, null))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(
-            max(order_key) filter (where is_rejected and system = origin_system)
-                > max(order_key) filter (where not is_rejected and system = origin_system), false
-        ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
+            max(if(is_rejected and system = origin_system, order_key, null))
+                > max(if(not is_rejected and system = origin_system, order_key, null)), false
+        ) then arg_max(reasons[1], if(is_rejected and system = origin_system, order_key, null)) end as rejected_since,
         bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
-        max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
-        max(inbox_id) filter (where not is_rejected) as last_inbox_id,
-        max(received_at) filter (where not is_rejected) as last_received_at
+        max(if(not is_rejected and system = origin_system, occurred_at, null)) as changed_at,
+        max(if(is_rejected, null, inbox_id)) as last_inbox_id,
+        max(if(is_rejected, null, received_at)) as last_received_at
     from messages
     join origins using (order_number)
     group by order_number, origin_system, origin_remote_id
@@ -119,39 +119,39 @@ flags as (
     select
         order_number,
         list_filter([
-            'number ' || arg_max_null(broken.number, order_key) filter (where said.number and not is_rejected and system = origin_system),
-            'status ' || arg_max_null(broken.status, order_key) filter (where said.status and not is_rejected and system = origin_system),
-            'currency ' || arg_max_null(broken.currency, order_key) filter (where said.currency and not is_rejected and system = origin_system),
-            'shown_currency ' || arg_max_null(broken.shown_currency, order_key) filter (where said.shown_currency and not is_rejected and system = origin_system),
-            'placed_at ' || arg_max_null(broken.placed_at, order_key) filter (where said.placed_at and not is_rejected and system = origin_system),
-            'cancelled_at ' || arg_max_null(broken.cancelled_at, order_key) filter (where said.cancelled_at and not is_rejected and system = origin_system),
-            'total ' || arg_max_null(broken.total, order_key) filter (where said.total and not is_rejected and system = origin_system),
-            'tax_total ' || arg_max_null(broken.tax_total, order_key) filter (where said.tax_total and not is_rejected and system = origin_system),
-            'discount_total ' || arg_max_null(broken.discount_total, order_key) filter (where said.discount_total and not is_rejected and system = origin_system),
-            'shipping_total ' || arg_max_null(broken.shipping_total, order_key) filter (where said.shipping_total and not is_rejected and system = origin_system),
-            'shipping_tax_rate ' || arg_max_null(broken.shipping_tax_rate, order_key) filter (where said.shipping_tax_rate and not is_rejected and system = origin_system),
-            'duties_total ' || arg_max_null(broken.duties_total, order_key) filter (where said.duties_total and not is_rejected and system = origin_system),
-            'tip_total ' || arg_max_null(broken.tip_total, order_key) filter (where said.tip_total and not is_rejected and system = origin_system),
-            'gift_card_total ' || arg_max_null(broken.gift_card_total, order_key) filter (where said.gift_card_total and not is_rejected and system = origin_system),
-            'prices_include_tax ' || arg_max_null(broken.prices_include_tax, order_key) filter (where said.prices_include_tax and not is_rejected and system = origin_system),
-            'email ' || arg_max_null(broken.email, order_key) filter (where said.email and not is_rejected and system = origin_system),
-            'phone ' || arg_max_null(broken.phone, order_key) filter (where said.phone and not is_rejected and system = origin_system),
-            'customer ' || arg_max_null(broken.customer, order_key) filter (where said.customer and not is_rejected and system = origin_system),
-            'shop_number ' || arg_max_null(broken.shop_number, order_key) filter (where said.shop_number and not is_rejected and system = origin_system),
-            'name ' || arg_max_null(broken.name, order_key) filter (where said.name and not is_rejected and system = origin_system),
-            'street ' || arg_max_null(broken.street, order_key) filter (where said.street and not is_rejected and system = origin_system),
-            'city ' || arg_max_null(broken.city, order_key) filter (where said.city and not is_rejected and system = origin_system),
-            'country ' || arg_max_null(broken.country, order_key) filter (where said.country and not is_rejected and system = origin_system),
-            'country_name ' || arg_max_null(broken.country_name, order_key) filter (where said.country_name and not is_rejected and system = origin_system),
-            'erp_number ' || arg_max_null(broken.erp_number, order_key) filter (where said.erp_number and not is_rejected and system = 'tryton'),
-            'channel ' || arg_max_null(broken.channel, order_key) filter (where said.channel and not is_rejected and system = origin_system),
-            'marketplace_number ' || arg_max_null(broken.marketplace_number, order_key) filter (where said.marketplace_number and not is_rejected and system = origin_system),
-            'pickup_location ' || arg_max_null(broken.pickup_location, order_key) filter (where said.pickup_location and not is_rejected and system = origin_system),
-            'is_on_hold ' || arg_max_null(broken.is_on_hold, order_key) filter (where said.is_on_hold and not is_rejected and system = origin_system),
-            'note ' || arg_max_null(broken.note, order_key) filter (where said.note and not is_rejected and system = origin_system),
-            'attributes ' || arg_max_null(broken.attributes, order_key) filter (where said.attributes and not is_rejected and system = origin_system)
+            'number ' || arg_max_null(broken.number, if(said.number and not is_rejected and system = origin_system, order_key, null)),
+            'status ' || arg_max_null(broken.status, if(said.status and not is_rejected and system = origin_system, order_key, null)),
+            'currency ' || arg_max_null(broken.currency, if(said.currency and not is_rejected and system = origin_system, order_key, null)),
+            'shown_currency ' || arg_max_null(broken.shown_currency, if(said.shown_currency and not is_rejected and system = origin_system, order_key, null)),
+            'placed_at ' || arg_max_null(broken.placed_at, if(said.placed_at and not is_rejected and system = origin_system, order_key, null)),
+            'cancelled_at ' || arg_max_null(broken.cancelled_at, if(said.cancelled_at and not is_rejected and system = origin_system, order_key, null)),
+            'total ' || arg_max_null(broken.total, if(said.total and not is_rejected and system = origin_system, order_key, null)),
+            'tax_total ' || arg_max_null(broken.tax_total, if(said.tax_total and not is_rejected and system = origin_system, order_key, null)),
+            'discount_total ' || arg_max_null(broken.discount_total, if(said.discount_total and not is_rejected and system = origin_system, order_key, null)),
+            'shipping_total ' || arg_max_null(broken.shipping_total, if(said.shipping_total and not is_rejected and system = origin_system, order_key, null)),
+            'shipping_tax_rate ' || arg_max_null(broken.shipping_tax_rate, if(said.shipping_tax_rate and not is_rejected and system = origin_system, order_key, null)),
+            'duties_total ' || arg_max_null(broken.duties_total, if(said.duties_total and not is_rejected and system = origin_system, order_key, null)),
+            'tip_total ' || arg_max_null(broken.tip_total, if(said.tip_total and not is_rejected and system = origin_system, order_key, null)),
+            'gift_card_total ' || arg_max_null(broken.gift_card_total, if(said.gift_card_total and not is_rejected and system = origin_system, order_key, null)),
+            'prices_include_tax ' || arg_max_null(broken.prices_include_tax, if(said.prices_include_tax and not is_rejected and system = origin_system, order_key, null)),
+            'email ' || arg_max_null(broken.email, if(said.email and not is_rejected and system = origin_system, order_key, null)),
+            'phone ' || arg_max_null(broken.phone, if(said.phone and not is_rejected and system = origin_system, order_key, null)),
+            'customer ' || arg_max_null(broken.customer, if(said.customer and not is_rejected and system = origin_system, order_key, null)),
+            'shop_number ' || arg_max_null(broken.shop_number, if(said.shop_number and not is_rejected and system = origin_system, order_key, null)),
+            'name ' || arg_max_null(broken.name, if(said.name and not is_rejected and system = origin_system, order_key, null)),
+            'street ' || arg_max_null(broken.street, if(said.street and not is_rejected and system = origin_system, order_key, null)),
+            'city ' || arg_max_null(broken.city, if(said.city and not is_rejected and system = origin_system, order_key, null)),
+            'country ' || arg_max_null(broken.country, if(said.country and not is_rejected and system = origin_system, order_key, null)),
+            'country_name ' || arg_max_null(broken.country_name, if(said.country_name and not is_rejected and system = origin_system, order_key, null)),
+            'erp_number ' || arg_max_null(broken.erp_number, if(said.erp_number and not is_rejected and system = 'tryton', order_key, null)),
+            'channel ' || arg_max_null(broken.channel, if(said.channel and not is_rejected and system = origin_system, order_key, null)),
+            'marketplace_number ' || arg_max_null(broken.marketplace_number, if(said.marketplace_number and not is_rejected and system = origin_system, order_key, null)),
+            'pickup_location ' || arg_max_null(broken.pickup_location, if(said.pickup_location and not is_rejected and system = origin_system, order_key, null)),
+            'is_on_hold ' || arg_max_null(broken.is_on_hold, if(said.is_on_hold and not is_rejected and system = origin_system, order_key, null)),
+            'note ' || arg_max_null(broken.note, if(said.note and not is_rejected and system = origin_system, order_key, null)),
+            'attributes ' || arg_max_null(broken.attributes, if(said.attributes and not is_rejected and system = origin_system, order_key, null))
         ], lambda flag: flag is not null) as flags,
-        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
+        arg_max(warnings, if(not is_rejected and not is_deletion and system = origin_system, order_key, null)) as warnings
     from messages
     join (select order_number, origin_system from settled where has_broken_fields) using (order_number)
     group by order_number
@@ -161,73 +161,73 @@ flags as (
 -- What a person decided about a field wins until it is revoked.
 decisions as (
     select key as order_number,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'number') as number_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'number', ledger_id, null)) as number_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'status') as status_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'status', ledger_id, null)) as status_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'currency') as currency_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'currency', ledger_id, null)) as currency_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'shown_currency') as shown_currency_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'shown_currency', ledger_id, null)) as shown_currency_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'placed_at') as placed_at_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'placed_at', ledger_id, null)) as placed_at_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'cancelled_at') as cancelled_at_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'cancelled_at', ledger_id, null)) as cancelled_at_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'total') as total_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'total', ledger_id, null)) as total_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'tax_total') as tax_total_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'tax_total', ledger_id, null)) as tax_total_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'discount_total') as discount_total_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'discount_total', ledger_id, null)) as discount_total_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'shipping_total') as shipping_total_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'shipping_total', ledger_id, null)) as shipping_total_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'shipping_tax_rate') as shipping_tax_rate_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'shipping_tax_rate', ledger_id, null)) as shipping_tax_rate_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'duties_total') as duties_total_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'duties_total', ledger_id, null)) as duties_total_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'tip_total') as tip_total_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'tip_total', ledger_id, null)) as tip_total_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'gift_card_total') as gift_card_total_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'gift_card_total', ledger_id, null)) as gift_card_total_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'prices_include_tax') as prices_include_tax_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'prices_include_tax', ledger_id, null)) as prices_include_tax_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'email') as email_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'email', ledger_id, null)) as email_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'phone') as phone_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'phone', ledger_id, null)) as phone_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'customer') as customer_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'customer', ledger_id, null)) as customer_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'shop_number') as shop_number_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'shop_number', ledger_id, null)) as shop_number_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'name') as name_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'name', ledger_id, null)) as name_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'street') as street_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'street', ledger_id, null)) as street_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'city') as city_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'city', ledger_id, null)) as city_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'postcode') as postcode_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'postcode', ledger_id, null)) as postcode_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'country') as country_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'country', ledger_id, null)) as country_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'country_name') as country_name_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'country_name', ledger_id, null)) as country_name_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'erp_number') as erp_number_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'erp_number', ledger_id, null)) as erp_number_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'channel') as channel_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'channel', ledger_id, null)) as channel_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'marketplace_number') as marketplace_number_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'marketplace_number', ledger_id, null)) as marketplace_number_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'pickup_location') as pickup_location_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'pickup_location', ledger_id, null)) as pickup_location_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'is_on_hold') as is_on_hold_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'is_on_hold', ledger_id, null)) as is_on_hold_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'note') as note_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'note', ledger_id, null)) as note_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'attributes') as attributes_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'attributes', ledger_id, null)) as attributes_told
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_orders") }}
-        where kind in ('decided', 'revoked') and key in (select order_number from temp.keys_in_turn)
+        where kind in ('decided', 'revoked') and key in (select order_number from {{ keys_in_turn() }})
     )
     where age = 1 and kind = 'decided'
     group by key

@@ -11,7 +11,7 @@ with
 deliveries as (
     select key as order_number, system, max(happened_at) as delivered_at
     from {{ ref("ledger_orders") }}
-    where kind in ('delivered', 'held') and key in (select order_number from temp.keys_in_turn)
+    where kind in ('delivered', 'held') and key in (select order_number from {{ keys_in_turn() }})
     group by key, system
 ),
 

@@ -8,7 +8,7 @@
 -- depends_on: {{ ref("touched_orders") }}
 
 with records as (
-    select * from {{ ref("orders") }} where order_number in (select order_number from temp.keys_in_turn)
+    select * from {{ ref("orders") }} where order_number in (select order_number from {{ keys_in_turn() }})
 ),
 
 order_lines as (
@@ -44,13 +44,13 @@ order_lines as (
     group by order_number
 ),
 
+-- The newest thing that a person asked of each flow, of it alone or of all.
 asked as (
-    select
-        key as order_number, flow,
-        arg_max(kind, ledger_id) as kind, max(ledger_id) as asked_id
+    select key as order_number, of_flow, arg_max(kind, ledger_id) as kind
     from {{ ref("ledger_orders") }}
-    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }}
-    group by key, flow
+    cross join (select unnest(['orders_to_erp', 'orders_to_3pl', 'orders_to_supplier']) as of_flow)
+    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }} and coalesce(flow, of_flow) = of_flow
+    group by key, of_flow
 ),
 
 links as (
@@ -120,7 +120,7 @@ orders_to_erp as (
         records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
     from records
     left join order_lines using (order_number)
-    left join asked on asked.order_number = records.order_number and coalesce(asked.flow, 'orders_to_erp') = 'orders_to_erp'
+    left join asked on asked.order_number = records.order_number and asked.of_flow = 'orders_to_erp'
     left join links on links.order_number = records.order_number and links.system = 'tryton'
     left join conflicts on conflicts.order_number = records.order_number and conflicts.system = 'tryton'
 ),
@@ -163,7 +163,7 @@ orders_to_3pl as (
         records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
     from records
     left join order_lines using (order_number)
-    left join asked on asked.order_number = records.order_number and coalesce(asked.flow, 'orders_to_3pl') = 'orders_to_3pl'
+    left join asked on asked.order_number = records.order_number and asked.of_flow = 'orders_to_3pl'
     left join links on links.order_number = records.order_number and links.system = 'warehouse'
     left join conflicts on conflicts.order_number = records.order_number and conflicts.system = 'warehouse'
 ),
@@ -204,7 +204,7 @@ orders_to_supplier as (
         records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
     from records
     left join order_lines using (order_number)
-    left join asked on asked.order_number = records.order_number and coalesce(asked.flow, 'orders_to_supplier') = 'orders_to_supplier'
+    left join asked on asked.order_number = records.order_number and asked.of_flow = 'orders_to_supplier'
     left join links on links.order_number = records.order_number and links.system = 'supplier'
     left join conflicts on conflicts.order_number = records.order_number and conflicts.system = 'supplier'
 )

@@ -39,7 +39,7 @@ settled as (
         {{ latest("happened_at", owner="system = 'stripe'") }} as happened_at,
         {{ latest("method", owner="system = 'stripe'") }} as method,
         {{ latest("brand", owner="system = 'stripe'") }} as brand,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'stripe')) as deleted_at,
+        arg_max_null(if(is_deletion, occurred_at, null), if(not is_rejected and (system = 'stripe'), order_key, null)) as deleted_at,
         list_distinct([
             {{ winner_of("order_number", owner="system = 'stripe'", by="order_key") }},
             {{ winner_of("status", owner="system = 'stripe'", by="(list_position(['pending', 'failed', 'authorised', 'voided', 'captured', 'refunded'], status), order_key)") }},
@@ -51,17 +51,17 @@ settled as (
             {{ winner_of("happened_at", owner="system = 'stripe'", by="order_key") }},
             {{ winner_of("method", owner="system = 'stripe'", by="order_key") }},
             {{ winner_of("brand", owner="system = 'stripe'", by="order_key") }},
-            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = 'stripe'))
+            arg_max(inbox_id, if(is_deletion and not is_rejected and (system = 'stripe'), order_key, null))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(
-            max(order_key) filter (where is_rejected and system = origin_system)
-                > max(order_key) filter (where not is_rejected and system = origin_system), false
-        ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
+            max(if(is_rejected and system = origin_system, order_key, null))
+                > max(if(not is_rejected and system = origin_system, order_key, null)), false
+        ) then arg_max(reasons[1], if(is_rejected and system = origin_system, order_key, null)) end as rejected_since,
         bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
-        max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
-        max(inbox_id) filter (where not is_rejected) as last_inbox_id,
-        max(received_at) filter (where not is_rejected) as last_received_at
+        max(if(not is_rejected and system = origin_system, occurred_at, null)) as changed_at,
+        max(if(is_rejected, null, inbox_id)) as last_inbox_id,
+        max(if(is_rejected, null, received_at)) as last_received_at
     from messages
     join origins using (payment_number)
     group by payment_number, origin_system, origin_remote_id
@@ -73,18 +73,18 @@ flags as (
     select
         payment_number,
         list_filter([
-            'order_number ' || arg_max_null(broken.order_number, order_key) filter (where said.order_number and not is_rejected and system = 'stripe'),
-            'status ' || arg_max_null(broken.status, order_key) filter (where said.status and not is_rejected and system = 'stripe'),
-            'currency ' || arg_max_null(broken.currency, order_key) filter (where said.currency and not is_rejected and system = 'stripe'),
-            'amount ' || arg_max_null(broken.amount, order_key) filter (where said.amount and not is_rejected and system = 'stripe'),
-            'captured ' || arg_max_null(broken.captured, order_key) filter (where said.captured and not is_rejected and system = 'stripe'),
-            'refunded ' || arg_max_null(broken.refunded, order_key) filter (where said.refunded and not is_rejected and system = 'stripe'),
-            'dispute ' || arg_max_null(broken.dispute, order_key) filter (where said.dispute and not is_rejected and system = 'stripe'),
-            'happened_at ' || arg_max_null(broken.happened_at, order_key) filter (where said.happened_at and not is_rejected and system = 'stripe'),
-            'method ' || arg_max_null(broken.method, order_key) filter (where said.method and not is_rejected and system = 'stripe'),
-            'brand ' || arg_max_null(broken.brand, order_key) filter (where said.brand and not is_rejected and system = 'stripe')
+            'order_number ' || arg_max_null(broken.order_number, if(said.order_number and not is_rejected and system = 'stripe', order_key, null)),
+            'status ' || arg_max_null(broken.status, if(said.status and not is_rejected and system = 'stripe', order_key, null)),
+            'currency ' || arg_max_null(broken.currency, if(said.currency and not is_rejected and system = 'stripe', order_key, null)),
+            'amount ' || arg_max_null(broken.amount, if(said.amount and not is_rejected and system = 'stripe', order_key, null)),
+            'captured ' || arg_max_null(broken.captured, if(said.captured and not is_rejected and system = 'stripe', order_key, null)),
+            'refunded ' || arg_max_null(broken.refunded, if(said.refunded and not is_rejected and system = 'stripe', order_key, null)),
+            'dispute ' || arg_max_null(broken.dispute, if(said.dispute and not is_rejected and system = 'stripe', order_key, null)),
+            'happened_at ' || arg_max_null(broken.happened_at, if(said.happened_at and not is_rejected and system = 'stripe', order_key, null)),
+            'method ' || arg_max_null(broken.method, if(said.method and not is_rejected and system = 'stripe', order_key, null)),
+            'brand ' || arg_max_null(broken.brand, if(said.brand and not is_rejected and system = 'stripe', order_key, null))
         ], lambda flag: flag is not null) as flags,
-        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
+        arg_max(warnings, if(not is_rejected and not is_deletion and system = origin_system, order_key, null)) as warnings
     from messages
     join (select payment_number, origin_system from settled where has_broken_fields) using (payment_number)
     group by payment_number
@@ -94,29 +94,29 @@ flags as (
 -- What a person decided about a field wins until it is revoked.
 decisions as (
     select key as payment_number,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'order_number') as order_number_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'order_number', ledger_id, null)) as order_number_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'status') as status_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'status', ledger_id, null)) as status_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'currency') as currency_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'currency', ledger_id, null)) as currency_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'amount') as amount_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'amount', ledger_id, null)) as amount_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'captured') as captured_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'captured', ledger_id, null)) as captured_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'refunded') as refunded_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'refunded', ledger_id, null)) as refunded_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'dispute') as dispute_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'dispute', ledger_id, null)) as dispute_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'happened_at') as happened_at_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'happened_at', ledger_id, null)) as happened_at_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'method') as method_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'method', ledger_id, null)) as method_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'brand') as brand_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'brand', ledger_id, null)) as brand_told
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_payments") }}
-        where kind in ('decided', 'revoked') and key in (select payment_number from temp.keys_in_turn)
+        where kind in ('decided', 'revoked') and key in (select payment_number from {{ keys_in_turn() }})
     )
     where age = 1 and kind = 'decided'
     group by key

@@ -3,8 +3,8 @@
 {{ config(materialized="table", tags=["reconcile_payments"]) }}
 
 select
-    proof, key, if(since > now() - to_seconds(within), 'late', kind) as kind, kind as would_be, one_value, other_value,
-    since, greatest(now() - since, interval 0 seconds) as age, steward, next_step
+    proof, key, if(since > {{ moment() }} - to_seconds(within), 'late', kind) as kind, kind as would_be, one_value, other_value,
+    since, greatest({{ moment() }} - since, interval 0 seconds) as age, steward, next_step
 from (
     select 'paid_but_not_in_the_erp' as proof, 900 as within, 'team:finance' as steward, * from {{ ref("paid_but_not_in_the_erp") }}
     union all by name

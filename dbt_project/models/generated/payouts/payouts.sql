@@ -35,7 +35,7 @@ settled as (
         {{ latest("is_automatic", owner="system = 'stripe'") }} as is_automatic,
         {{ latest("made_at", owner="system = 'stripe'") }} as made_at,
         {{ latest("arrives_at", owner="system = 'stripe'") }} as arrives_at,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'stripe')) as deleted_at,
+        arg_max_null(if(is_deletion, occurred_at, null), if(not is_rejected and (system = 'stripe'), order_key, null)) as deleted_at,
         list_distinct([
             {{ winner_of("status", owner="system = 'stripe'", by="(list_position(['pending', 'in_transit', 'paid', 'cancelled', 'failed'], status), order_key)") }},
             {{ winner_of("currency", owner="system = 'stripe'", by="order_key") }},
@@ -43,17 +43,17 @@ settled as (
             {{ winner_of("is_automatic", owner="system = 'stripe'", by="order_key") }},
             {{ winner_of("made_at", owner="system = 'stripe'", by="order_key") }},
             {{ winner_of("arrives_at", owner="system = 'stripe'", by="order_key") }},
-            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = 'stripe'))
+            arg_max(inbox_id, if(is_deletion and not is_rejected and (system = 'stripe'), order_key, null))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(
-            max(order_key) filter (where is_rejected and system = origin_system)
-                > max(order_key) filter (where not is_rejected and system = origin_system), false
-        ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
+            max(if(is_rejected and system = origin_system, order_key, null))
+                > max(if(not is_rejected and system = origin_system, order_key, null)), false
+        ) then arg_max(reasons[1], if(is_rejected and system = origin_system, order_key, null)) end as rejected_since,
         bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
-        max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
-        max(inbox_id) filter (where not is_rejected) as last_inbox_id,
-        max(received_at) filter (where not is_rejected) as last_received_at
+        max(if(not is_rejected and system = origin_system, occurred_at, null)) as changed_at,
+        max(if(is_rejected, null, inbox_id)) as last_inbox_id,
+        max(if(is_rejected, null, received_at)) as last_received_at
     from messages
     join origins using (payout_number)
     group by payout_number, origin_system, origin_remote_id
@@ -65,14 +65,14 @@ flags as (
     select
         payout_number,
         list_filter([
-            'status ' || arg_max_null(broken.status, order_key) filter (where said.status and not is_rejected and system = 'stripe'),
-            'currency ' || arg_max_null(broken.currency, order_key) filter (where said.currency and not is_rejected and system = 'stripe'),
-            'amount ' || arg_max_null(broken.amount, order_key) filter (where said.amount and not is_rejected and system = 'stripe'),
-            'is_automatic ' || arg_max_null(broken.is_automatic, order_key) filter (where said.is_automatic and not is_rejected and system = 'stripe'),
-            'made_at ' || arg_max_null(broken.made_at, order_key) filter (where said.made_at and not is_rejected and system = 'stripe'),
-            'arrives_at ' || arg_max_null(broken.arrives_at, order_key) filter (where said.arrives_at and not is_rejected and system = 'stripe')
+            'status ' || arg_max_null(broken.status, if(said.status and not is_rejected and system = 'stripe', order_key, null)),
+            'currency ' || arg_max_null(broken.currency, if(said.currency and not is_rejected and system = 'stripe', order_key, null)),
+            'amount ' || arg_max_null(broken.amount, if(said.amount and not is_rejected and system = 'stripe', order_key, null)),
+            'is_automatic ' || arg_max_null(broken.is_automatic, if(said.is_automatic and not is_rejected and system = 'stripe', order_key, null)),
+            'made_at ' || arg_max_null(broken.made_at, if(said.made_at and not is_rejected and system = 'stripe', order_key, null)),
+            'arrives_at ' || arg_max_null(broken.arrives_at, if(said.arrives_at and not is_rejected and system = 'stripe', order_key, null))
         ], lambda flag: flag is not null) as flags,
-        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
+        arg_max(warnings, if(not is_rejected and not is_deletion and system = origin_system, order_key, null)) as warnings
     from messages
     join (select payout_number, origin_system from settled where has_broken_fields) using (payout_number)
     group by payout_number
@@ -82,21 +82,21 @@ flags as (
 -- What a person decided about a field wins until it is revoked.
 decisions as (
     select key as payout_number,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'status') as status_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'status', ledger_id, null)) as status_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'currency') as currency_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'currency', ledger_id, null)) as currency_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'amount') as amount_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'amount', ledger_id, null)) as amount_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'is_automatic') as is_automatic_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'is_automatic', ledger_id, null)) as is_automatic_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'made_at') as made_at_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'made_at', ledger_id, null)) as made_at_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'arrives_at') as arrives_at_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'arrives_at', ledger_id, null)) as arrives_at_told
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_payouts") }}
-        where kind in ('decided', 'revoked') and key in (select payout_number from temp.keys_in_turn)
+        where kind in ('decided', 'revoked') and key in (select payout_number from {{ keys_in_turn() }})
     )
     where age = 1 and kind = 'decided'
     group by key

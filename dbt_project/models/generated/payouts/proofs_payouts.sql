@@ -3,8 +3,8 @@
 {{ config(materialized="table", tags=["reconcile_payouts"]) }}
 
 select
-    proof, key, if(since > now() - to_seconds(within), 'late', kind) as kind, kind as would_be, one_value, other_value,
-    since, greatest(now() - since, interval 0 seconds) as age, steward, next_step
+    proof, key, if(since > {{ moment() }} - to_seconds(within), 'late', kind) as kind, kind as would_be, one_value, other_value,
+    since, greatest({{ moment() }} - since, interval 0 seconds) as age, steward, next_step
 from (
     select 'payout_not_explained' as proof, 86400 as within, 'team:finance' as steward, * from {{ ref("payout_not_explained") }}
     union all by name

@@ -38,7 +38,7 @@ settled as (
         {{ latest("account", owner="system = 'wholesale'") }} as account,
         coalesce({{ latest("valid_from", owner="system = 'tryton'") }}, {{ latest("valid_from", owner="system = 'wholesale'") }}) as valid_from,
         coalesce({{ latest("valid_to", owner="system = 'tryton'") }}, {{ latest("valid_to", owner="system = 'wholesale'") }}) as valid_to,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'tryton' or system = 'wholesale')) as deleted_at,
+        arg_max_null(if(is_deletion, occurred_at, null), if(not is_rejected and (system = 'tryton' or system = 'wholesale'), order_key, null)) as deleted_at,
         list_distinct([
             coalesce({{ winner_of("price_list", owner="system = 'tryton'", by="order_key") }}, {{ winner_of("price_list", owner="system = 'wholesale'", by="order_key") }}),
             coalesce({{ winner_of("sku", owner="system = 'tryton'", by="order_key") }}, {{ winner_of("sku", owner="system = 'wholesale'", by="order_key") }}),
@@ -49,17 +49,17 @@ settled as (
             {{ winner_of("account", owner="system = 'wholesale'", by="order_key") }},
             coalesce({{ winner_of("valid_from", owner="system = 'tryton'", by="order_key") }}, {{ winner_of("valid_from", owner="system = 'wholesale'", by="order_key") }}),
             coalesce({{ winner_of("valid_to", owner="system = 'tryton'", by="order_key") }}, {{ winner_of("valid_to", owner="system = 'wholesale'", by="order_key") }}),
-            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = 'tryton' or system = 'wholesale'))
+            arg_max(inbox_id, if(is_deletion and not is_rejected and (system = 'tryton' or system = 'wholesale'), order_key, null))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(
-            max(order_key) filter (where is_rejected and system = origin_system)
-                > max(order_key) filter (where not is_rejected and system = origin_system), false
-        ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
+            max(if(is_rejected and system = origin_system, order_key, null))
+                > max(if(not is_rejected and system = origin_system, order_key, null)), false
+        ) then arg_max(reasons[1], if(is_rejected and system = origin_system, order_key, null)) end as rejected_since,
         bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
-        max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
-        max(inbox_id) filter (where not is_rejected) as last_inbox_id,
-        max(received_at) filter (where not is_rejected) as last_received_at
+        max(if(not is_rejected and system = origin_system, occurred_at, null)) as changed_at,
+        max(if(is_rejected, null, inbox_id)) as last_inbox_id,
+        max(if(is_rejected, null, received_at)) as last_received_at
     from messages
     join origins using (price_number)
     group by price_number, origin_system, origin_remote_id
@@ -71,17 +71,17 @@ flags as (
     select
         price_number,
         list_filter([
-            'price_list ' || arg_max_null(broken.price_list, order_key) filter (where said.price_list and not is_rejected and ((system = 'tryton') or (system = 'wholesale'))),
-            'sku ' || arg_max_null(broken.sku, order_key) filter (where said.sku and not is_rejected and ((system = 'tryton') or (system = 'wholesale'))),
-            'from_quantity ' || arg_max_null(broken.from_quantity, order_key) filter (where said.from_quantity and not is_rejected and ((system = 'tryton') or (system = 'wholesale'))),
-            'amount ' || arg_max_null(broken.amount, order_key) filter (where said.amount and not is_rejected and ((system = 'tryton') or (system = 'wholesale'))),
-            'currency ' || arg_max_null(broken.currency, order_key) filter (where said.currency and not is_rejected and ((system = 'tryton') or (system = 'wholesale'))),
-            'includes_tax ' || arg_max_null(broken.includes_tax, order_key) filter (where said.includes_tax and not is_rejected and ((system = 'tryton') or (system = 'wholesale'))),
-            'account ' || arg_max_null(broken.account, order_key) filter (where said.account and not is_rejected and system = 'wholesale'),
-            'valid_from ' || arg_max_null(broken.valid_from, order_key) filter (where said.valid_from and not is_rejected and ((system = 'tryton') or (system = 'wholesale'))),
-            'valid_to ' || arg_max_null(broken.valid_to, order_key) filter (where said.valid_to and not is_rejected and ((system = 'tryton') or (system = 'wholesale')))
+            'price_list ' || arg_max_null(broken.price_list, if(said.price_list and not is_rejected and ((system = 'tryton') or (system = 'wholesale')), order_key, null)),
+            'sku ' || arg_max_null(broken.sku, if(said.sku and not is_rejected and ((system = 'tryton') or (system = 'wholesale')), order_key, null)),
+            'from_quantity ' || arg_max_null(broken.from_quantity, if(said.from_quantity and not is_rejected and ((system = 'tryton') or (system = 'wholesale')), order_key, null)),
+            'amount ' || arg_max_null(broken.amount, if(said.amount and not is_rejected and ((system = 'tryton') or (system = 'wholesale')), order_key, null)),
+            'currency ' || arg_max_null(broken.currency, if(said.currency and not is_rejected and ((system = 'tryton') or (system = 'wholesale')), order_key, null)),
+            'includes_tax ' || arg_max_null(broken.includes_tax, if(said.includes_tax and not is_rejected and ((system = 'tryton') or (system = 'wholesale')), order_key, null)),
+            'account ' || arg_max_null(broken.account, if(said.account and not is_rejected and system = 'wholesale', order_key, null)),
+            'valid_from ' || arg_max_null(broken.valid_from, if(said.valid_from and not is_rejected and ((system = 'tryton') or (system = 'wholesale')), order_key, null)),
+            'valid_to ' || arg_max_null(broken.valid_to, if(said.valid_to and not is_rejected and ((system = 'tryton') or (system = 'wholesale')), order_key, null))
         ], lambda flag: flag is not null) as flags,
-        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
+        arg_max(warnings, if(not is_rejected and not is_deletion and system = origin_system, order_key, null)) as warnings
     from messages
     join (select price_number, origin_system from settled where has_broken_fields) using (price_number)
     group by price_number
@@ -91,27 +91,27 @@ flags as (
 -- What a person decided about a field wins until it is revoked.
 decisions as (
     select key as price_number,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'price_list') as price_list_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'price_list', ledger_id, null)) as price_list_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'sku') as sku_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'sku', ledger_id, null)) as sku_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'from_quantity') as from_quantity_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'from_quantity', ledger_id, null)) as from_quantity_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'amount') as amount_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'amount', ledger_id, null)) as amount_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'currency') as currency_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'currency', ledger_id, null)) as currency_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'includes_tax') as includes_tax_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'includes_tax', ledger_id, null)) as includes_tax_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'account') as account_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'account', ledger_id, null)) as account_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'valid_from') as valid_from_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'valid_from', ledger_id, null)) as valid_from_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'valid_to') as valid_to_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'valid_to', ledger_id, null)) as valid_to_told
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_prices") }}
-        where kind in ('decided', 'revoked') and key in (select price_number from temp.keys_in_turn)
+        where kind in ('decided', 'revoked') and key in (select price_number from {{ keys_in_turn() }})
     )
     where age = 1 and kind = 'decided'
     group by key

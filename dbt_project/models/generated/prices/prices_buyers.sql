@@ -20,17 +20,9 @@ people as (
 
 -- What price_group of a buyer was, and since when; before the first word on it, that word counts.
 past_price_group as (
-    select
-        customer_number, price_group,
-        if(row_number() over words = 1, timestamptz '0001-01-01', occurred_at) as since
-    from (
-        select coalesce(links.key, told.customer_number) as customer_number, price_group, occurred_at, order_key
-        from {{ ref("stg_customers") }} as told
-        left join {{ ref("links_customers") }} as links using (system, remote_id)
-        where said.price_group and broken.price_group is null and not is_rejected and system in ('tryton')
-    )
-    window words as (partition by customer_number order by order_key)
-    qualify row_number() over words = 1 or price_group is distinct from lag(price_group) over words
+    select customer_number, cast(value as varchar) as price_group, since
+    from {{ ref("customers_past") }}
+    where field = 'price_group'
 ),
 
 -- A person's decision on it stands for all times.
@@ -43,17 +35,9 @@ decided_price_group as (
 
 -- What shop_group of a buyer was, and since when; before the first word on it, that word counts.
 past_shop_group as (
-    select
-        customer_number, shop_group,
-        if(row_number() over words = 1, timestamptz '0001-01-01', occurred_at) as since
-    from (
-        select coalesce(links.key, told.customer_number) as customer_number, shop_group, occurred_at, order_key
-        from {{ ref("stg_customers") }} as told
-        left join {{ ref("links_customers") }} as links using (system, remote_id)
-        where said.shop_group and broken.shop_group is null and not is_rejected and system in ('shopify')
-    )
-    window words as (partition by customer_number order by order_key)
-    qualify row_number() over words = 1 or shop_group is distinct from lag(shop_group) over words
+    select customer_number, cast(value as varchar) as shop_group, since
+    from {{ ref("customers_past") }}
+    where field = 'shop_group'
 ),
 
 -- A person's decision on it stands for all times.

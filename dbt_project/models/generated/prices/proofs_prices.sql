@@ -3,8 +3,8 @@
 {{ config(materialized="table", tags=["reconcile_prices"]) }}
 
 select
-    proof, key, if(since > now() - to_seconds(within), 'late', kind) as kind, kind as would_be, one_value, other_value,
-    since, greatest(now() - since, interval 0 seconds) as age, steward, next_step
+    proof, key, if(since > {{ moment() }} - to_seconds(within), 'late', kind) as kind, kind as would_be, one_value, other_value,
+    since, greatest({{ moment() }} - since, interval 0 seconds) as age, steward, next_step
 from (
     select 'overlapping_prices' as proof, 3600 as within, 'team:finance' as steward, * from {{ ref("overlapping_prices") }}
     union all by name

@@ -60,7 +60,7 @@ erp_and_us_tryton as (
 ),
 
 erp_and_us_looked as (
-    select now() as at_one, (select if(count(*) = 1, min(looked_at), null) from looks where system in ('tryton')) as at_other
+    select {{ moment() }} as at_one, (select if(count(*) = 1, min(looked_at), null) from looks where system in ('tryton')) as at_other
 ),
 
 erp_and_us as (
@@ -95,7 +95,7 @@ select
     found.reconciliation, price_number, one_side, other_side,
     case
         when difference.kind <> 'duplicate' and since > looked_at - to_seconds(within) then 'late'
-        when ignored_until > now() then 'ignored'
+        when ignored_until > {{ moment() }} then 'ignored'
         else difference.kind
     end as kind,
     difference.kind as would_be,

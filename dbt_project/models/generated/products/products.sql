@@ -37,7 +37,7 @@ settled as (
         {{ latest("is_salable", owner="system = 'tryton'") }} as is_salable,
         {{ latest("is_active", owner="system = 'tryton'") }} as is_active,
         {{ latest("is_dropshipped", owner="system = 'shopify'") }} as is_dropshipped,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'tryton')) as deleted_at,
+        arg_max_null(if(is_deletion, occurred_at, null), if(not is_rejected and (system = 'tryton'), order_key, null)) as deleted_at,
         list_distinct([
             {{ winner_of("title", owner="system = 'tryton'", by="order_key") }},
             {{ winner_of("storefront_title", owner="system = 'shopify'", by="order_key") }},
@@ -47,17 +47,17 @@ settled as (
             {{ winner_of("is_salable", owner="system = 'tryton'", by="order_key") }},
             {{ winner_of("is_active", owner="system = 'tryton'", by="order_key") }},
             {{ winner_of("is_dropshipped", owner="system = 'shopify'", by="order_key") }},
-            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = 'tryton'))
+            arg_max(inbox_id, if(is_deletion and not is_rejected and (system = 'tryton'), order_key, null))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(
-            max(order_key) filter (where is_rejected and system = origin_system)
-                > max(order_key) filter (where not is_rejected and system = origin_system), false
-        ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
+            max(if(is_rejected and system = origin_system, order_key, null))
+                > max(if(not is_rejected and system = origin_system, order_key, null)), false
+        ) then arg_max(reasons[1], if(is_rejected and system = origin_system, order_key, null)) end as rejected_since,
         bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
-        max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
-        max(inbox_id) filter (where not is_rejected) as last_inbox_id,
-        max(received_at) filter (where not is_rejected) as last_received_at
+        max(if(not is_rejected and system = origin_system, occurred_at, null)) as changed_at,
+        max(if(is_rejected, null, inbox_id)) as last_inbox_id,
+        max(if(is_rejected, null, received_at)) as last_received_at
     from messages
     join origins using (sku)
     group by sku, origin_system, origin_remote_id
@@ -69,16 +69,16 @@ flags as (
     select
         sku,
         list_filter([
-            'title ' || arg_max_null(broken.title, order_key) filter (where said.title and not is_rejected and system = 'tryton'),
-            'storefront_title ' || arg_max_null(broken.storefront_title, order_key) filter (where said.storefront_title and not is_rejected and system = 'shopify'),
-            'list_price ' || arg_max_null(broken.list_price, order_key) filter (where said.list_price and not is_rejected and system = 'tryton'),
-            'currency ' || arg_max_null(broken.currency, order_key) filter (where said.currency and not is_rejected and system = 'tryton'),
-            'is_service ' || arg_max_null(broken.is_service, order_key) filter (where said.is_service and not is_rejected and system = 'tryton'),
-            'is_salable ' || arg_max_null(broken.is_salable, order_key) filter (where said.is_salable and not is_rejected and system = 'tryton'),
-            'is_active ' || arg_max_null(broken.is_active, order_key) filter (where said.is_active and not is_rejected and system = 'tryton'),
-            'is_dropshipped ' || arg_max_null(broken.is_dropshipped, order_key) filter (where said.is_dropshipped and not is_rejected and system = 'shopify')
+            'title ' || arg_max_null(broken.title, if(said.title and not is_rejected and system = 'tryton', order_key, null)),
+            'storefront_title ' || arg_max_null(broken.storefront_title, if(said.storefront_title and not is_rejected and system = 'shopify', order_key, null)),
+            'list_price ' || arg_max_null(broken.list_price, if(said.list_price and not is_rejected and system = 'tryton', order_key, null)),
+            'currency ' || arg_max_null(broken.currency, if(said.currency and not is_rejected and system = 'tryton', order_key, null)),
+            'is_service ' || arg_max_null(broken.is_service, if(said.is_service and not is_rejected and system = 'tryton', order_key, null)),
+            'is_salable ' || arg_max_null(broken.is_salable, if(said.is_salable and not is_rejected and system = 'tryton', order_key, null)),
+            'is_active ' || arg_max_null(broken.is_active, if(said.is_active and not is_rejected and system = 'tryton', order_key, null)),
+            'is_dropshipped ' || arg_max_null(broken.is_dropshipped, if(said.is_dropshipped and not is_rejected and system = 'shopify', order_key, null))
         ], lambda flag: flag is not null) as flags,
-        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
+        arg_max(warnings, if(not is_rejected and not is_deletion and system = origin_system, order_key, null)) as warnings
     from messages
     join (select sku, origin_system from settled where has_broken_fields) using (sku)
     group by sku
@@ -88,25 +88,25 @@ flags as (
 -- What a person decided about a field wins until it is revoked.
 decisions as (
     select key as sku,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'title') as title_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'title', ledger_id, null)) as title_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'storefront_title') as storefront_title_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'storefront_title', ledger_id, null)) as storefront_title_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'list_price') as list_price_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'list_price', ledger_id, null)) as list_price_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'currency') as currency_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'currency', ledger_id, null)) as currency_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'is_service') as is_service_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'is_service', ledger_id, null)) as is_service_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'is_salable') as is_salable_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'is_salable', ledger_id, null)) as is_salable_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'is_active') as is_active_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'is_active', ledger_id, null)) as is_active_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'is_dropshipped') as is_dropshipped_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'is_dropshipped', ledger_id, null)) as is_dropshipped_told
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_products") }}
-        where kind in ('decided', 'revoked') and key in (select sku from temp.keys_in_turn)
+        where kind in ('decided', 'revoked') and key in (select sku from {{ keys_in_turn() }})
     )
     where age = 1 and kind = 'decided'
     group by key

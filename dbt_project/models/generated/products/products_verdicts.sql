@@ -19,7 +19,7 @@ with told as (
         left join {{ ref("links_products") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join temp.keys_in_turn using (sku)
+    anti join {{ keys_in_turn() }} using (sku)
 ),
 
 messages as (
@@ -32,7 +32,7 @@ messages as (
 records as (
     select sku, winners
     from {{ ref("products") }}
-    semi join temp.keys_in_turn using (sku)
+    semi join {{ keys_in_turn() }} using (sku)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),

@@ -10,7 +10,7 @@
 with parents as (
     select receipt_number, origin_system, lines_inbox_id, changed_at
     from {{ ref("receipts") }}
-    where receipt_number in (select receipt_number from temp.keys_in_turn)
+    where receipt_number in (select receipt_number from {{ keys_in_turn() }})
 ),
 
 messages as (

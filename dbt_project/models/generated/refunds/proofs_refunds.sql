@@ -3,8 +3,8 @@
 {{ config(materialized="table", tags=["reconcile_refunds"]) }}
 
 select
-    proof, key, if(since > now() - to_seconds(within), 'late', kind) as kind, kind as would_be, one_value, other_value,
-    since, greatest(now() - since, interval 0 seconds) as age, steward, next_step
+    proof, key, if(since > {{ moment() }} - to_seconds(within), 'late', kind) as kind, kind as would_be, one_value, other_value,
+    since, greatest({{ moment() }} - since, interval 0 seconds) as age, steward, next_step
 from (
     select 'refunded_but_not_credited' as proof, 1800 as within, 'team:finance' as steward, * from {{ ref("refunded_but_not_credited") }}
     union all by name

@@ -10,7 +10,7 @@
 with parents as (
     select refund_number, origin_system, origin_among_payments, lines_inbox_id, changed_at
     from {{ ref("refunds") }}
-    where refund_number in (select refund_number from temp.keys_in_turn)
+    where refund_number in (select refund_number from {{ keys_in_turn() }})
 ),
 
 messages as (

@@ -20,7 +20,7 @@ origins as (
     select
         refund_number,
         arg_min(system, order_key) as origin_system,
-        arg_min(system, order_key) filter (where system in ('stripe')) as origin_among_payments,
+        arg_min(system, if(system in ('stripe'), order_key, null)) as origin_among_payments,
         arg_min(remote_id, order_key) as origin_remote_id
     from messages
     where may_originate and not is_ours and not is_rejected
@@ -43,8 +43,8 @@ settled as (
         {{ latest("recorded_at", owner="system = 'shopify'") }} as recorded_at,
         {{ latest("credit_number", owner="system = 'tryton'") }} as credit_number,
         {{ latest("credited", owner="system = 'tryton'") }} as credited,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'shopify' or system = 'stripe')) as deleted_at,
-        arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system) as lines_inbox_id,
+        arg_max_null(if(is_deletion, occurred_at, null), if(not is_rejected and (system = 'shopify' or system = 'stripe'), order_key, null)) as deleted_at,
+        arg_max(inbox_id, if(tells_lines and not is_rejected and system = origin_system, order_key, null)) as lines_inbox_id,
         list_distinct([
             coalesce({{ winner_of("order_number", owner="system = 'shopify'", by="order_key") }}, {{ winner_of("order_number", owner="system = 'stripe'", by="order_key") }}),
             coalesce({{ winner_of("payment_number", owner="system = 'shopify'", by="order_key") }}, {{ winner_of("payment_number", owner="system = 'stripe'", by="order_key") }}),
@@ -59,19 +59,19 @@ settled as (
             {{ winner_of("recorded_at", owner="system = 'shopify'", by="order_key") }},
             {{ winner_of("credit_number", owner="system = 'tryton'", by="order_key") }},
             {{ winner_of("credited", owner="system = 'tryton'", by="order_key") }},
-            arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system),
-            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = 'shopify' or system = 'stripe'))
+            arg_max(inbox_id, if(tells_lines and not is_rejected and system = origin_system, order_key, null)),
+            arg_max(inbox_id, if(is_deletion and not is_rejected and (system = 'shopify' or system = 'stripe'), order_key, null))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(
-            max(order_key) filter (where is_rejected and system = origin_system)
-                > max(order_key) filter (where not is_rejected and system = origin_system), false
-        ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
+            max(if(is_rejected and system = origin_system, order_key, null))
+                > max(if(not is_rejected and system = origin_system, order_key, null)), false
+        ) then arg_max(reasons[1], if(is_rejected and system = origin_system, order_key, null)) end as rejected_since,
         bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
-        min(inbox_id) filter (where not is_rejected) as first_inbox_id,
-        max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
-        max(inbox_id) filter (where not is_rejected) as last_inbox_id,
-        max(received_at) filter (where not is_rejected) as last_received_at
+        min(if(is_rejected, null, inbox_id)) as first_inbox_id,
+        max(if(not is_rejected and system = origin_system, occurred_at, null)) as changed_at,
+        max(if(is_rejected, null, inbox_id)) as last_inbox_id,
+        max(if(is_rejected, null, received_at)) as last_received_at
     from messages
     join origins using (refund_number)
     group by refund_number, origin_system, origin_among_payments, origin_remote_id
@@ -83,21 +83,21 @@ flags as (
     select
         refund_number,
         list_filter([
-            'order_number ' || arg_max_null(broken.order_number, order_key) filter (where said.order_number and not is_rejected and ((system = 'shopify') or (system = 'stripe'))),
-            'payment_number ' || arg_max_null(broken.payment_number, order_key) filter (where said.payment_number and not is_rejected and ((system = 'shopify') or (system = 'stripe'))),
-            'status ' || arg_max_null(broken.status, order_key) filter (where said.status and not is_rejected and ((system = 'shopify') or (system = 'stripe'))),
-            'currency ' || arg_max_null(broken.currency, order_key) filter (where said.currency and not is_rejected and ((system = 'shopify') or (system = 'stripe'))),
-            'amount ' || arg_max_null(broken.amount, order_key) filter (where said.amount and not is_rejected and ((system = 'shopify') or (system = 'stripe'))),
-            'reason ' || arg_max_null(broken.reason, order_key) filter (where said.reason and not is_rejected and ((system = 'shopify') or (system = 'stripe'))),
-            'return_number ' || arg_max_null(broken.return_number, order_key) filter (where said.return_number and not is_rejected and system = 'shopify'),
-            'is_exchange ' || arg_max_null(broken.is_exchange, order_key) filter (where said.is_exchange and not is_rejected and system = 'shopify'),
-            'is_cancellation ' || arg_max_null(broken.is_cancellation, order_key) filter (where said.is_cancellation and not is_rejected and system = 'shopify'),
-            'refunded_at ' || arg_max_null(broken.refunded_at, order_key) filter (where said.refunded_at and not is_rejected and ((system = 'shopify') or (system = 'stripe'))),
-            'recorded_at ' || arg_max_null(broken.recorded_at, order_key) filter (where said.recorded_at and not is_rejected and system = 'shopify'),
-            'credit_number ' || arg_max_null(broken.credit_number, order_key) filter (where said.credit_number and not is_rejected and system = 'tryton'),
-            'credited ' || arg_max_null(broken.credited, order_key) filter (where said.credited and not is_rejected and system = 'tryton')
+            'order_number ' || arg_max_null(broken.order_number, if(said.order_number and not is_rejected and ((system = 'shopify') or (system = 'stripe')), order_key, null)),
+            'payment_number ' || arg_max_null(broken.payment_number, if(said.payment_number and not is_rejected and ((system = 'shopify') or (system = 'stripe')), order_key, null)),
+            'status ' || arg_max_null(broken.status, if(said.status and not is_rejected and ((system = 'shopify') or (system = 'stripe')), order_key, null)),
+            'currency ' || arg_max_null(broken.currency, if(said.currency and not is_rejected and ((system = 'shopify') or (system = 'stripe')), order_key, null)),
+            'amount ' || arg_max_null(broken.amount, if(said.amount and not is_rejected and ((system = 'shopify') or (system = 'stripe')), order_key, null)),
+            'reason ' || arg_max_null(broken.reason, if(said.reason and not is_rejected and ((system = 'shopify') or (system = 'stripe')), order_key, null)),
+            'return_number ' || arg_max_null(broken.return_number, if(said.return_number and not is_rejected and system = 'shopify', order_key, null)),
+            'is_exchange ' || arg_max_null(broken.is_exchange, if(said.is_exchange and not is_rejected and system = 'shopify', order_key, null)),
+            'is_cancellation ' || arg_max_null(broken.is_cancellation, if(said.is_cancellation and not is_rejected and system = 'shopify', order_key, null)),
+            'refunded_at ' || arg_max_null(broken.refunded_at, if(said.refunded_at and not is_rejected and ((system = 'shopify') or (system = 'stripe')), order_key, null)),
+            'recorded_at ' || arg_max_null(broken.recorded_at, if(said.recorded_at and not is_rejected and system = 'shopify', order_key, null)),
+            'credit_number ' || arg_max_null(broken.credit_number, if(said.credit_number and not is_rejected and system = 'tryton', order_key, null)),
+            'credited ' || arg_max_null(broken.credited, if(said.credited and not is_rejected and system = 'tryton', order_key, null))
         ], lambda flag: flag is not null) as flags,
-        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
+        arg_max(warnings, if(not is_rejected and not is_deletion and system = origin_system, order_key, null)) as warnings
     from messages
     join (select refund_number, origin_among_payments, origin_system from settled where has_broken_fields) using (refund_number)
     group by refund_number
@@ -107,35 +107,35 @@ flags as (
 -- What a person decided about a field wins until it is revoked.
 decisions as (
     select key as refund_number,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'order_number') as order_number_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'order_number', ledger_id, null)) as order_number_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'payment_number') as payment_number_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'payment_number', ledger_id, null)) as payment_number_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'status') as status_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'status', ledger_id, null)) as status_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'currency') as currency_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'currency', ledger_id, null)) as currency_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'amount') as amount_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'amount', ledger_id, null)) as amount_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'reason') as reason_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'reason', ledger_id, null)) as reason_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'return_number') as return_number_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'return_number', ledger_id, null)) as return_number_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'is_exchange') as is_exchange_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'is_exchange', ledger_id, null)) as is_exchange_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'is_cancellation') as is_cancellation_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'is_cancellation', ledger_id, null)) as is_cancellation_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'refunded_at') as refunded_at_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'refunded_at', ledger_id, null)) as refunded_at_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'recorded_at') as recorded_at_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'recorded_at', ledger_id, null)) as recorded_at_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'credit_number') as credit_number_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'credit_number', ledger_id, null)) as credit_number_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'credited') as credited_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'credited', ledger_id, null)) as credited_told
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_refunds") }}
-        where kind in ('decided', 'revoked') and key in (select refund_number from temp.keys_in_turn)
+        where kind in ('decided', 'revoked') and key in (select refund_number from {{ keys_in_turn() }})
     )
     where age = 1 and kind = 'decided'
     group by key

@@ -8,7 +8,7 @@
 -- depends_on: {{ ref("touched_refunds") }}
 
 with records as (
-    select * from {{ ref("refunds") }} where refund_number in (select refund_number from temp.keys_in_turn)
+    select * from {{ ref("refunds") }} where refund_number in (select refund_number from {{ keys_in_turn() }})
 ),
 
 refund_lines as (
@@ -33,13 +33,13 @@ refund_lines as (
     group by refund_number
 ),
 
+-- The newest thing that a person asked of each flow, of it alone or of all.
 asked as (
-    select
-        key as refund_number, flow,
-        arg_max(kind, ledger_id) as kind, max(ledger_id) as asked_id
+    select key as refund_number, of_flow, arg_max(kind, ledger_id) as kind
     from {{ ref("ledger_refunds") }}
-    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }}
-    group by key, flow
+    cross join (select unnest(['refunds_to_payments', 'refunds_to_storefront', 'refunds_to_erp']) as of_flow)
+    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }} and coalesce(flow, of_flow) = of_flow
+    group by key, of_flow
 ),
 
 links as (
@@ -104,7 +104,7 @@ refunds_to_payments as (
         'latest' as deliver,
         records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
     from records
-    left join asked on asked.refund_number = records.refund_number and coalesce(asked.flow, 'refunds_to_payments') = 'refunds_to_payments'
+    left join asked on asked.refund_number = records.refund_number and asked.of_flow = 'refunds_to_payments'
     left join links on links.refund_number = records.refund_number and links.system = 'stripe'
     left join beyond_captured on beyond_captured.refund_number = records.refund_number
 ),
@@ -138,7 +138,7 @@ refunds_to_storefront as (
         'latest' as deliver,
         records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
     from records
-    left join asked on asked.refund_number = records.refund_number and coalesce(asked.flow, 'refunds_to_storefront') = 'refunds_to_storefront'
+    left join asked on asked.refund_number = records.refund_number and asked.of_flow = 'refunds_to_storefront'
     left join links on links.refund_number = records.refund_number and links.system = 'shopify'
     left join beyond_captured on beyond_captured.refund_number = records.refund_number
 ),
@@ -175,7 +175,7 @@ refunds_to_erp as (
         records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
     from records
     left join refund_lines using (refund_number)
-    left join asked on asked.refund_number = records.refund_number and coalesce(asked.flow, 'refunds_to_erp') = 'refunds_to_erp'
+    left join asked on asked.refund_number = records.refund_number and asked.of_flow = 'refunds_to_erp'
     left join links on links.refund_number = records.refund_number and links.system = 'tryton'
 )
 

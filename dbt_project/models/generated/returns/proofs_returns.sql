@@ -3,8 +3,8 @@
 {{ config(materialized="table", tags=["reconcile_returns"]) }}
 
 select
-    proof, key, if(since > now() - to_seconds(within), 'late', kind) as kind, kind as would_be, one_value, other_value,
-    since, greatest(now() - since, interval 0 seconds) as age, steward, next_step
+    proof, key, if(since > {{ moment() }} - to_seconds(within), 'late', kind) as kind, kind as would_be, one_value, other_value,
+    since, greatest({{ moment() }} - since, interval 0 seconds) as age, steward, next_step
 from (
     select 'returned_but_not_refunded' as proof, 259200 as within, 'team:service' as steward, * from {{ ref("returned_but_not_refunded") }}
     union all by name

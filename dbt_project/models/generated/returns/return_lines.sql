@@ -10,7 +10,7 @@
 with parents as (
     select return_number, origin_system, lines_inbox_id, changed_at
     from {{ ref("returns") }}
-    where return_number in (select return_number from temp.keys_in_turn)
+    where return_number in (select return_number from {{ keys_in_turn() }})
 ),
 
 messages as (

@@ -35,8 +35,8 @@ settled as (
         {{ latest("exchanged", owner="system = 'shopify'") }} as exchanged,
         {{ latest("opened_at", owner="system = 'shopify'") }} as opened_at,
         {{ latest("closed_at", owner="system = 'shopify'") }} as closed_at,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = 'shopify')) as deleted_at,
-        arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system) as lines_inbox_id,
+        arg_max_null(if(is_deletion, occurred_at, null), if(not is_rejected and (system = 'shopify'), order_key, null)) as deleted_at,
+        arg_max(inbox_id, if(tells_lines and not is_rejected and system = origin_system, order_key, null)) as lines_inbox_id,
         list_distinct([
             {{ winner_of("order_number", owner="system = 'shopify'", by="order_key") }},
             {{ winner_of("name", owner="system = 'shopify'", by="order_key") }},
@@ -44,18 +44,18 @@ settled as (
             {{ winner_of("exchanged", owner="system = 'shopify'", by="order_key") }},
             {{ winner_of("opened_at", owner="system = 'shopify'", by="order_key") }},
             {{ winner_of("closed_at", owner="system = 'shopify'", by="order_key") }},
-            arg_max(inbox_id, order_key) filter (where tells_lines and not is_rejected and system = origin_system),
-            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = 'shopify'))
+            arg_max(inbox_id, if(tells_lines and not is_rejected and system = origin_system, order_key, null)),
+            arg_max(inbox_id, if(is_deletion and not is_rejected and (system = 'shopify'), order_key, null))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(
-            max(order_key) filter (where is_rejected and system = origin_system)
-                > max(order_key) filter (where not is_rejected and system = origin_system), false
-        ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
+            max(if(is_rejected and system = origin_system, order_key, null))
+                > max(if(not is_rejected and system = origin_system, order_key, null)), false
+        ) then arg_max(reasons[1], if(is_rejected and system = origin_system, order_key, null)) end as rejected_since,
         bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
-        max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
-        max(inbox_id) filter (where not is_rejected) as last_inbox_id,
-        max(received_at) filter (where not is_rejected) as last_received_at
+        max(if(not is_rejected and system = origin_system, occurred_at, null)) as changed_at,
+        max(if(is_rejected, null, inbox_id)) as last_inbox_id,
+        max(if(is_rejected, null, received_at)) as last_received_at
     from messages
     join origins using (return_number)
     group by return_number, origin_system, origin_remote_id
@@ -67,14 +67,14 @@ flags as (
     select
         return_number,
         list_filter([
-            'order_number ' || arg_max_null(broken.order_number, order_key) filter (where said.order_number and not is_rejected and system = 'shopify'),
-            'name ' || arg_max_null(broken.name, order_key) filter (where said.name and not is_rejected and system = 'shopify'),
-            'status ' || arg_max_null(broken.status, order_key) filter (where said.status and not is_rejected and system = 'shopify'),
-            'exchanged ' || arg_max_null(broken.exchanged, order_key) filter (where said.exchanged and not is_rejected and system = 'shopify'),
-            'opened_at ' || arg_max_null(broken.opened_at, order_key) filter (where said.opened_at and not is_rejected and system = 'shopify'),
-            'closed_at ' || arg_max_null(broken.closed_at, order_key) filter (where said.closed_at and not is_rejected and system = 'shopify')
+            'order_number ' || arg_max_null(broken.order_number, if(said.order_number and not is_rejected and system = 'shopify', order_key, null)),
+            'name ' || arg_max_null(broken.name, if(said.name and not is_rejected and system = 'shopify', order_key, null)),
+            'status ' || arg_max_null(broken.status, if(said.status and not is_rejected and system = 'shopify', order_key, null)),
+            'exchanged ' || arg_max_null(broken.exchanged, if(said.exchanged and not is_rejected and system = 'shopify', order_key, null)),
+            'opened_at ' || arg_max_null(broken.opened_at, if(said.opened_at and not is_rejected and system = 'shopify', order_key, null)),
+            'closed_at ' || arg_max_null(broken.closed_at, if(said.closed_at and not is_rejected and system = 'shopify', order_key, null))
         ], lambda flag: flag is not null) as flags,
-        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
+        arg_max(warnings, if(not is_rejected and not is_deletion and system = origin_system, order_key, null)) as warnings
     from messages
     join (select return_number, origin_system from settled where has_broken_fields) using (return_number)
     group by return_number
@@ -84,21 +84,21 @@ flags as (
 -- What a person decided about a field wins until it is revoked.
 decisions as (
     select key as return_number,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'order_number') as order_number_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'order_number', ledger_id, null)) as order_number_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'name') as name_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'name', ledger_id, null)) as name_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'status') as status_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'status', ledger_id, null)) as status_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'exchanged') as exchanged_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'exchanged', ledger_id, null)) as exchanged_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'opened_at') as opened_at_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'opened_at', ledger_id, null)) as opened_at_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'closed_at') as closed_at_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'closed_at', ledger_id, null)) as closed_at_told
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_returns") }}
-        where kind in ('decided', 'revoked') and key in (select return_number from temp.keys_in_turn)
+        where kind in ('decided', 'revoked') and key in (select return_number from {{ keys_in_turn() }})
     )
     where age = 1 and kind = 'decided'
     group by key

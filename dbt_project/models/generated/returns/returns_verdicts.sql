@@ -19,7 +19,7 @@ with told as (
         left join {{ ref("links_returns") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join temp.keys_in_turn using (return_number)
+    anti join {{ keys_in_turn() }} using (return_number)
 ),
 
 messages as (
@@ -32,7 +32,7 @@ messages as (
 records as (
     select return_number, winners
     from {{ ref("returns") }}
-    semi join temp.keys_in_turn using (return_number)
+    semi join {{ keys_in_turn() }} using (return_number)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),

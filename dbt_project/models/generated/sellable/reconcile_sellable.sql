@@ -65,7 +65,7 @@ storefront_shows_what_we_know_shopify as (
 ),
 
 storefront_shows_what_we_know_looked as (
-    select now() as at_one, (select if(count(*) = 1, min(looked_at), null) from looks where system in ('shopify')) as at_other
+    select {{ moment() }} as at_one, (select if(count(*) = 1, min(looked_at), null) from looks where system in ('shopify')) as at_other
 ),
 
 storefront_shows_what_we_know as (
@@ -96,7 +96,7 @@ select
     found.reconciliation, sku, one_side, other_side,
     case
         when difference.kind <> 'duplicate' and since > looked_at - to_seconds(within) then 'late'
-        when ignored_until > now() then 'ignored'
+        when ignored_until > {{ moment() }} then 'ignored'
         else difference.kind
     end as kind,
     difference.kind as would_be,

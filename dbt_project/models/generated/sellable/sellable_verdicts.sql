@@ -19,7 +19,7 @@ with told as (
         left join {{ ref("links_sellable") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join temp.keys_in_turn using (sku)
+    anti join {{ keys_in_turn() }} using (sku)
 ),
 
 messages as (

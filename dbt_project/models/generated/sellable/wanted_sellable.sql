@@ -8,16 +8,16 @@
 -- depends_on: {{ ref("touched_sellable") }}
 
 with records as (
-    select * from {{ ref("sellable") }} where sku in (select sku from temp.keys_in_turn)
+    select * from {{ ref("sellable") }} where sku in (select sku from {{ keys_in_turn() }})
 ),
 
+-- The newest thing that a person asked of each flow, of it alone or of all.
 asked as (
-    select
-        key as sku, flow,
-        arg_max(kind, ledger_id) as kind, max(ledger_id) as asked_id
+    select key as sku, of_flow, arg_max(kind, ledger_id) as kind
     from {{ ref("ledger_sellable") }}
-    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }}
-    group by key, flow
+    cross join (select unnest(['sellable_to_storefront']) as of_flow)
+    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }} and coalesce(flow, of_flow) = of_flow
+    group by key, of_flow
 ),
 
 links as (
@@ -52,7 +52,7 @@ sellable_to_storefront as (
         'latest' as deliver,
         records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
     from records
-    left join asked on asked.sku = records.sku and coalesce(asked.flow, 'sellable_to_storefront') = 'sellable_to_storefront'
+    left join asked on asked.sku = records.sku and asked.of_flow = 'sellable_to_storefront'
     left join links on links.sku = records.sku and links.system = 'shopify'
 )
 

@@ -67,7 +67,7 @@ storefront_shows_what_is_valid_shopify as (
 ),
 
 storefront_shows_what_is_valid_looked as (
-    select now() as at_one, (select if(count(*) = 1, min(looked_at), null) from looks where system in ('shopify')) as at_other
+    select {{ moment() }} as at_one, (select if(count(*) = 1, min(looked_at), null) from looks where system in ('shopify')) as at_other
 ),
 
 storefront_shows_what_is_valid as (
@@ -103,7 +103,7 @@ select
     found.reconciliation, place, one_side, other_side,
     case
         when difference.kind <> 'duplicate' and since > looked_at - to_seconds(within) then 'late'
-        when ignored_until > now() then 'ignored'
+        when ignored_until > {{ moment() }} then 'ignored'
         else difference.kind
     end as kind,
     difference.kind as would_be,

@@ -11,7 +11,7 @@ with
 deliveries as (
     select key as place, system, max(happened_at) as delivered_at
     from {{ ref("ledger_selling_prices") }}
-    where kind in ('delivered', 'held') and key in (select place from temp.keys_in_turn)
+    where kind in ('delivered', 'held') and key in (select place from {{ keys_in_turn() }})
     group by key, system
 ),
 

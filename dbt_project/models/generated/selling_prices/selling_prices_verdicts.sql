@@ -19,7 +19,7 @@ with told as (
         left join {{ ref("links_selling_prices") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join temp.keys_in_turn using (place)
+    anti join {{ keys_in_turn() }} using (place)
 ),
 
 messages as (

@@ -8,16 +8,16 @@
 -- depends_on: {{ ref("touched_selling_prices") }}
 
 with records as (
-    select * from {{ ref("selling_prices") }} where place in (select place from temp.keys_in_turn)
+    select * from {{ ref("selling_prices") }} where place in (select place from {{ keys_in_turn() }})
 ),
 
+-- The newest thing that a person asked of each flow, of it alone or of all.
 asked as (
-    select
-        key as place, flow,
-        arg_max(kind, ledger_id) as kind, max(ledger_id) as asked_id
+    select key as place, of_flow, arg_max(kind, ledger_id) as kind
     from {{ ref("ledger_selling_prices") }}
-    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }}
-    group by key, flow
+    cross join (select unnest(['prices_to_storefront']) as of_flow)
+    where kind in ('repair', 'decided', 'revoked') and {{ in_batch("ledger_id") }} and coalesce(flow, of_flow) = of_flow
+    group by key, of_flow
 ),
 
 links as (
@@ -68,7 +68,7 @@ prices_to_storefront as (
         'latest' as deliver,
         records.last_inbox_id as caused_by_inbox_id, records.last_received_at as received_at
     from records
-    left join asked on asked.place = records.place and coalesce(asked.flow, 'prices_to_storefront') = 'prices_to_storefront'
+    left join asked on asked.place = records.place and asked.of_flow = 'prices_to_storefront'
     left join links on links.place = records.place and links.system = 'shopify'
     left join conflicts on conflicts.place = records.place and conflicts.system = 'shopify'
 )

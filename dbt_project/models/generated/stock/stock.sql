@@ -11,7 +11,7 @@ with
 messages as (
     select stg.* replace (cast(stg.order_key as hugeint) as order_key), false as is_ours
     from {{ ref("stg_stock") }} as stg
-    semi join temp.keys_in_turn using (sku, location)
+    semi join {{ keys_in_turn() }} using (sku, location)
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -30,21 +30,21 @@ settled as (
         sku, location, origin_system, origin_remote_id,
         {{ latest("on_hand", owner="system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end") }} as on_hand,
         {{ latest("counted_at", owner="system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end") }} as counted_at,
-        arg_max_null(if(is_deletion, occurred_at, null), order_key) filter (where not is_rejected and (system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end)) as deleted_at,
+        arg_max_null(if(is_deletion, occurred_at, null), if(not is_rejected and (system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end), order_key, null)) as deleted_at,
         list_distinct([
             {{ winner_of("on_hand", owner="system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end", by="order_key") }},
             {{ winner_of("counted_at", owner="system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end", by="order_key") }},
-            arg_max(inbox_id, order_key) filter (where is_deletion and not is_rejected and (system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end))
+            arg_max(inbox_id, if(is_deletion and not is_rejected and (system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end), order_key, null))
         ]) as winners,
         -- What its origin said last and could not be taken: what we hold may be old.
         case when coalesce(
-            max(order_key) filter (where is_rejected and system = origin_system)
-                > max(order_key) filter (where not is_rejected and system = origin_system), false
-        ) then arg_max(reasons[1], order_key) filter (where is_rejected and system = origin_system) end as rejected_since,
+            max(if(is_rejected and system = origin_system, order_key, null))
+                > max(if(not is_rejected and system = origin_system, order_key, null)), false
+        ) then arg_max(reasons[1], if(is_rejected and system = origin_system, order_key, null)) end as rejected_since,
         bool_or(len(reasons) + len(warnings) > 0 and not is_rejected) as has_broken_fields,
-        max(occurred_at) filter (where not is_rejected and system = origin_system) as changed_at,
-        max(inbox_id) filter (where not is_rejected) as last_inbox_id,
-        max(received_at) filter (where not is_rejected) as last_received_at
+        max(if(not is_rejected and system = origin_system, occurred_at, null)) as changed_at,
+        max(if(is_rejected, null, inbox_id)) as last_inbox_id,
+        max(if(is_rejected, null, received_at)) as last_received_at
     from messages
     join origins using (sku, location)
     group by sku, location, origin_system, origin_remote_id
@@ -56,10 +56,10 @@ flags as (
     select
         sku, location,
         list_filter([
-            'on_hand ' || arg_max_null(broken.on_hand, order_key) filter (where said.on_hand and not is_rejected and system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end),
-            'counted_at ' || arg_max_null(broken.counted_at, order_key) filter (where said.counted_at and not is_rejected and system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end)
+            'on_hand ' || arg_max_null(broken.on_hand, if(said.on_hand and not is_rejected and system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end, order_key, null)),
+            'counted_at ' || arg_max_null(broken.counted_at, if(said.counted_at and not is_rejected and system = case location when 'MAIN' then 'tryton' when 'STORE' then 'tryton' when '3PL' then 'warehouse' end, order_key, null))
         ], lambda flag: flag is not null) as flags,
-        arg_max(warnings, order_key) filter (where not is_rejected and not is_deletion and system = origin_system) as warnings
+        arg_max(warnings, if(not is_rejected and not is_deletion and system = origin_system, order_key, null)) as warnings
     from messages
     join (select sku, location, origin_system from settled where has_broken_fields) using (sku, location)
     group by sku, location
@@ -69,13 +69,13 @@ flags as (
 -- What a person decided about a field wins until it is revoked.
 decisions as (
     select sku, location,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'on_hand') as on_hand_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'on_hand', ledger_id, null)) as on_hand_told
 ,
-        arg_max(if(kind = 'decided', value, null), ledger_id) filter (where field = 'counted_at') as counted_at_told
+        arg_max(if(kind = 'decided', value, null), if(field = 'counted_at', ledger_id, null)) as counted_at_told
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_stock") }}
-        join temp.keys_in_turn on concat_ws('|', sku, location) = key
+        join {{ keys_in_turn() }} on concat_ws('|', sku, location) = key
         where kind in ('decided', 'revoked')
     )
     where age = 1 and kind = 'decided'

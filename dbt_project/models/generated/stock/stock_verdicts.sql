@@ -8,7 +8,7 @@
 -- depends_on: {{ ref("touched_stock") }}
 
 with told as (
-    select * from {{ ref("stg_stock") }} semi join temp.keys_in_turn using (sku, location)
+    select * from {{ ref("stg_stock") }} semi join {{ keys_in_turn() }} using (sku, location)
 
     union all by name
 
@@ -17,7 +17,7 @@ with told as (
         select * from {{ ref("stg_stock") }}
         where {{ in_batch("inbox_id") }}
     )
-    anti join temp.keys_in_turn using (sku, location)
+    anti join {{ keys_in_turn() }} using (sku, location)
 ),
 
 messages as (
@@ -30,7 +30,7 @@ messages as (
 records as (
     select sku, location, winners
     from {{ ref("stock") }}
-    semi join temp.keys_in_turn using (sku, location)
+    semi join {{ keys_in_turn() }} using (sku, location)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),
