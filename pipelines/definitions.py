@@ -35,11 +35,12 @@ def build(
     lineage, checks = Lineage(the_map, read_models()), Checks(the_map, read_dbt_tests())
     steps = Steps(lineage, checks)
     marks = {entity.entity: fingerprint(the_map, entity.entity) for entity in the_map.roots}
-    sensors = Sensors(the_map, marks, lineage.compared, has_changed, head_start)
+    jobs = Jobs(lineage, checks).all()
+    sensors = Sensors(the_map, marks, lineage.compared, has_changed, {job.name: job for job in jobs}, head_start)
     return dg.Definitions(
         assets=[*steps.assets(), the_map_asset(the_map)],
         asset_checks=steps.scheduled_checks(),
-        jobs=[*Jobs(lineage, checks).all(), map_job(), retention, *decision_jobs(the_map)],
+        jobs=[*jobs, map_job(), retention, *decision_jobs(the_map)],
         sensors=[*sensors.all(), map_sensor(the_map)],
         schedules=sensors.schedules(),
         resources={

@@ -13,14 +13,16 @@ from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.execution.api import execute_run
 
+from pipelines.compiler.generate import fingerprint
 from pipelines.definitions import Unset, build, connector_of
 from pipelines.language.connectors import connector_class, connector_for
 from pipelines.language.schema import IntegrationMap
 from pipelines.orchestration.asset_specs import Lineage, read_models
 from pipelines.orchestration.assets import in_one_sentence
 from pipelines.orchestration.checks.settling import Batch, SettlingChecks
-from pipelines.orchestration.sensors import SETTLED, sentence_of
+from pipelines.orchestration.sensors import SETTLED, Reason, Sensors, sentence_of
 from pipelines.runtime.launcher import niceness
+from pipelines.stages.arrive import has_changed
 from pipelines.stages.drift import LEARNING
 from pipelines.stages.drift_baseline import IN_A_ROW
 from resources.lake import lake
@@ -83,15 +85,37 @@ def sentence(result: dg.JobExecutionResult) -> str:
     return told.description or ""
 
 
-def tick(defs: dg.Definitions, instance: dg.DagsterInstance, sensor: str) -> dg.RunRequest | str:
-    """What a sensor asks for, or why it does not."""
+def tick(defs: dg.Definitions, instance: dg.DagsterInstance, sensor: str, job: str) -> dg.RunRequest | str:
+    """What a sensor asks for of a job, or why it does not."""
     found = defs.get_repository_def().get_sensor_def(sensor)
     resources = {key: (defs.resources or {})[key] for key in found.required_resource_keys}
     with dg.build_sensor_context(instance=instance, resources=resources, sensor_name=sensor) as context:
         told = found.evaluate_tick(context)
-    asked = told.run_requests or []
+    asked = [request for request in told.run_requests or [] if request.job_name == job]
     assert len(asked) <= 1
-    return asked[0] if asked else str(told.skip_message)
+    return asked[0] if asked else str(told.skip_message or "")
+
+
+def targets(sensor: dg.SensorDefinition) -> set[str]:
+    """The jobs of which a sensor may ask for runs."""
+    return {target.job_name for target in sensor.targets}
+
+
+def news(instance: dg.DagsterInstance, world: World, entity: str, head_start: float = 0) -> Reason | None:
+    """Why a sync of the entity is asked for now, or what it waits for."""
+    marks = {one.entity: fingerprint(world.the_map, one.entity) for one in world.the_map.roots}
+    sensors = Sensors(world.the_map, marks, {}, has_changed, {}, head_start)
+    return sensors.reasons(world.store, instance).get(entity)
+
+
+def is_asked(instance: dg.DagsterInstance, world: World, entity: str) -> bool:
+    reason = news(instance, world, entity)
+    return reason is not None and reason.is_news
+
+
+def waits_for(instance: dg.DagsterInstance, world: World, entity: str) -> str:
+    reason = news(instance, world, entity)
+    return reason.told if reason else ""
 
 
 def metadata_of(result: dg.JobExecutionResult, *key: str) -> dict[str, Any]:
@@ -129,12 +153,12 @@ def test_every_entity_has_its_sync_sensor_and_checks(defs: dg.Definitions, the_m
     schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
     for entity in the_map.roots:
         name = entity.entity
-        assert sensors[f"new_{name}"].job_name == f"sync_{name}"
+        assert f"sync_{name}" in targets(sensors["news"])
         assert schedules[f"at_check_{name}"].job_name == f"check_{name}"
         assert defs.resolve_job_def(f"check_{name}").asset_layer.asset_graph.asset_check_keys
         for proof in entity.reconcile:
             assert schedules[f"at_reconcile_{name}_{proof}"].job_name == f"reconcile_{name}"
-    assert {sensor.job_name for sensor in sensors.values() if sensor.name != "failed_runs"} <= jobs
+    assert {job for sensor in sensors.values() if sensor.name != "failed_runs" for job in targets(sensor)} <= jobs
     assert {schedule.job_name for schedule in schedules.values()} <= jobs
     assert all(sensor.default_status == dg.DefaultSensorStatus.RUNNING for sensor in sensors.values())
     assert all(schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in schedules.values())
@@ -146,12 +170,10 @@ def test_every_polled_stream_and_drop_folder_is_looked_at_and_every_destination_
     sensors = {sensor.name: sensor for sensor in defs.get_repository_def().sensor_defs}
     for system in the_map.systems.values():
         for name, stream in system.streams.items():
-            if stream.arrives.poll:
-                assert sensors[f"changes_{system.system}_{name}"].job_name == f"poll_{system.system}_{name}"
-            if stream.arrives.file:
-                assert sensors[f"files_{system.system}_{name}"].job_name == f"poll_{system.system}_{name}"
+            if stream.is_polled:
+                assert f"poll_{system.system}_{name}" in targets(sensors[f"changes_{system.system}"])
         if system.takes:
-            assert sensors[f"due_deliveries_{system.system}"].job_name == f"deliver_{system.system}"
+            assert f"deliver_{system.system}" in targets(sensors["due_deliveries"])
 
 
 def test_what_a_system_holds_is_looked_at_once_where_a_proof_looks_by_the_same_cron(
@@ -314,7 +336,7 @@ def test_a_destination_that_is_down_fails_the_run_in_one_sentence_until_its_brea
         failed = run(defs, instance, "sync_orders")
         assert "refused the connection" in sentence(failed)
         assert "team:finance answers" in sentence(failed)
-        assert isinstance(tick(defs, instance, "due_deliveries_tryton"), dg.RunRequest | str)
+        assert isinstance(tick(defs, instance, "due_deliveries", "deliver_tryton"), dg.RunRequest | str)
         with world.store.transaction() as connection:
             connection.execute(sa.text("update outbox set due_at = now() where status = 'due'"))
             connection.execute(
@@ -322,12 +344,12 @@ def test_a_destination_that_is_down_fails_the_run_in_one_sentence_until_its_brea
                     "update destinations set failures = 9, open_until = now() + interval '1 minute' where system = 'tryton'"
                 )
             )
-        assert "left alone" in str(tick(defs, instance, "due_deliveries_tryton"))
+        assert "left alone" in str(tick(defs, instance, "due_deliveries", "deliver_tryton"))
     finally:
         destination.start()
     with world.store.transaction() as connection:
         connection.execute(sa.text("update destinations set failures = 0, open_until = null where system = 'tryton'"))
-    asked = tick(defs, instance, "due_deliveries_tryton")
+    asked = tick(defs, instance, "due_deliveries", "deliver_tryton")
     assert isinstance(asked, dg.RunRequest), asked
     assert run(defs, instance, "deliver_tryton").success
 
@@ -336,9 +358,11 @@ def test_an_entity_is_not_settled_before_what_it_refers_to(
     defs: dg.Definitions, instance: dg.DagsterInstance, store: Store
 ):
     """The first start: orders cannot be held against products that nobody has settled yet."""
-    sensor = defs.get_repository_def().get_sensor_def("new_orders")
+    sensor = defs.get_repository_def().get_sensor_def("news")
     with dg.build_sensor_context(instance=instance, resources={"store": store}) as context:
-        assert sensor.evaluate_tick(context).skip_message == "orders waits until products was settled once"
+        asked = {request.job_name for request in sensor.evaluate_tick(context).run_requests or []}
+    assert "sync_products" in asked
+    assert "sync_orders" not in asked, "orders wait until products was settled once"
 
 
 def test_nothing_is_compared_until_what_it_reads_was_settled_once(
@@ -368,18 +392,18 @@ def test_a_sync_is_asked_for_once_for_all_that_arrived(
     defs: dg.Definitions, instance: dg.DagsterInstance, world: World
 ):
     world.sync()
-    assert tick(defs, instance, "new_orders") == "nothing new was said about orders"
+    assert news(instance, world, "orders") is None
     world.say("shopify", "orders", order(world.number()), order(world.number()), order(world.number()))
-    asked = tick(defs, instance, "new_orders")
+    asked = tick(defs, instance, "news", "sync_orders")
     assert isinstance(asked, dg.RunRequest)
     assert asked.run_key is None
     job = defs.resolve_job_def("sync_orders")
     told = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-    assert tick(defs, instance, "new_orders") == "a run of sync_orders is under way"
+    assert waits_for(instance, world, "orders") == "a run of sync_orders is under way"
     instance.add_run_tags(told.run_id, {SETTLED: "7"})
-    assert isinstance(tick(defs, instance, "new_orders"), dg.RunRequest), "what came after its batch needs another run"
+    assert is_asked(instance, world, "orders"), "what came after its batch needs another run"
     world.sync("orders")
-    assert tick(defs, instance, "new_orders") == "nothing new was said about orders"
+    assert news(instance, world, "orders") is None
 
 
 def was_settled(world: World, entity: str, seconds_ago: int) -> None:
@@ -396,7 +420,7 @@ def test_a_new_map_is_settled_once_also_while_a_process_with_the_old_one_still_r
     defs: dg.Definitions, instance: dg.DagsterInstance, world: World
 ):
     world.sync("products")
-    assert tick(defs, instance, "new_products") == "nothing new was said about products"
+    assert news(instance, world, "products") is None
     columns = "after_inbox_id, upto_inbox_id, after_ledger_id, upto_ledger_id, is_full"
     with world.store.transaction() as connection:  # as a process with a newer map does
         connection.execute(
@@ -405,35 +429,37 @@ def test_a_new_map_is_settled_once_also_while_a_process_with_the_old_one_still_r
                 "from batches where entity = 'products' order by batch_id desc limit 1"
             )
         )
-    assert tick(defs, instance, "new_products") == "nothing new was said about products"
+    assert news(instance, world, "products") is None
     with world.store.transaction() as connection:
         connection.execute(sa.text("update batches set fingerprint = 'older' where entity = 'products'"))
-    asked = tick(defs, instance, "new_products")
-    assert isinstance(asked, dg.RunRequest)
-    assert asked.tags["concord/why"] == "the map says something new of it"
+    assert news(instance, world, "products") == Reason("the map says something new of it")
     world.sync("products")
 
 
 def test_what_an_entity_reads_brings_about_its_sync(defs: dg.Definitions, instance: dg.DagsterInstance, world: World):
     world.sync("sellable")
-    assert tick(defs, instance, "new_sellable") == "nothing new was said about sellable"
+    assert news(instance, world, "sellable") is None
     world.say("tryton", "stock", {"sku": "TEE", "location": "MAIN", "quantity": str(world.number()), "as_of": "2026-11-20T12:00:00Z"},
               by="poll", remote_id="TEE@MAIN")  # fmt: skip
     world.sync("stock")
     was_settled(world, "sellable", seconds_ago=0)
-    told = "sellable was settled a moment ago; its promise leaves 10 s between two batches"
-    assert tick(defs, instance, "new_sellable") == told
+    assert (
+        waits_for(instance, world, "sellable")
+        == "was settled a moment ago; its promise leaves 10 s between two batches"
+    )
     was_settled(world, "sellable", seconds_ago=60)
-    assert isinstance(tick(defs, instance, "new_sellable"), dg.RunRequest)
+    assert is_asked(instance, world, "sellable")
 
 
 def test_after_a_start_what_is_realtime_goes_first(instance: dg.DagsterInstance, world: World):
     defs = build(world.the_map, {"store": world.store, "tryton": SEEN_BY_NOBODY}, head_start=60)
     world.sync("products")  # orders wait for them
     world.say("shopify", "orders", order(world.number()))
-    assert isinstance(tick(defs, instance, "new_orders"), dg.RunRequest)
-    for sensor in ("new_stock", "changes_tryton_sales", "due_deliveries_tryton"):
-        assert tick(defs, instance, sensor) == "Concord has just started: what is realtime goes first"
+    assert is_asked(instance, world, "orders")
+    first = "Concord has just started: what is realtime goes first"
+    assert news(instance, world, "stock", head_start=60) == Reason(first, is_news=False)
+    assert tick(defs, instance, "changes_tryton", "poll_tryton_sales") == first
+    assert tick(defs, instance, "due_deliveries", "deliver_tryton") == first
     world.sync("orders")
 
 
@@ -446,9 +472,9 @@ def test_what_is_realtime_does_not_wait_and_what_only_echoes_does(
     world.say("tryton", "sales", {"id": number, "number": "1", "reference": f"SHOP-{number}", "state": "confirmed",
               "currency": "EUR", "total_amount": "20.00", "write_date": "2026-11-20T12:00:00Z"}, by="poll", remote_id="1")  # fmt: skip
     was_settled(world, "orders", seconds_ago=0)
-    assert "its promise leaves 15 s between two batches" in str(tick(defs, instance, "new_orders"))
+    assert "its promise leaves 15 s between two batches" in waits_for(instance, world, "orders")
     world.say("shopify", "orders", order(world.number()))
-    assert isinstance(tick(defs, instance, "new_orders"), dg.RunRequest)
+    assert is_asked(instance, world, "orders")
     was_settled(world, "orders", seconds_ago=600)
 
 
@@ -456,19 +482,19 @@ def test_runs_that_fail_before_they_settle_are_asked_for_ever_less_often(
     defs: dg.Definitions, instance: dg.DagsterInstance, world: World
 ):
     world.say("shopify", "orders", order(world.number()))
-    assert isinstance(tick(defs, instance, "new_orders"), dg.RunRequest)
+    assert is_asked(instance, world, "orders")
     told = instance.create_run_for_job(defs.resolve_job_def("sync_orders"))
     instance.report_run_failed(told)
-    assert "the last 1 runs of sync_orders failed; the next begins in" in str(tick(defs, instance, "new_orders"))
+    assert "the last 1 runs of sync_orders failed; the next begins in" in waits_for(instance, world, "orders")
 
 
 def test_a_system_that_does_not_answer_is_told_to_its_steward_and_asked_again(
     defs: dg.Definitions, instance: dg.DagsterInstance, world: World
 ):
-    told = str(tick(defs, instance, "changes_shopify_variants"))
-    assert "shopify did not answer when asked for variants" in told
+    told = str(tick(defs, instance, "changes_shopify", "poll_shopify_variants"))
+    assert "shopify did not answer when asked for orders_read" in told
     assert "team:ecommerce answers" in told
-    (alert,) = [row for row in world.store.rows("open_alerts") if row["subject"] == "shopify/variants"]
+    (alert,) = [row for row in world.store.rows("open_alerts") if row["subject"] == "shopify/orders_read"]
     assert alert["steward"] == "team:ecommerce"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import dagster as dg
 import pytest
 import sqlalchemy as sa
 
@@ -27,22 +28,17 @@ def settle(store: Store, turns_in: str | None) -> None:
         " settled_at, turns_at) values (:entity, 0, 0, 0, 0, 'mark', false, now(), now() + cast(:turns_in as interval))"
     )
     with store.transaction() as connection:
-        connection.execute(sa.text(rows), {"entity": ENTITY, "turns_in": turns_in})
+        for entity in ("prices", ENTITY):  # the one reads the other
+            connection.execute(sa.text(rows), {"entity": entity, "turns_in": turns_in})
 
 
 def news(store: Store) -> str | None:
     """Why the sensor asks for a sync now; None: it does not."""
-    sensors = Sensors(load_map(), {ENTITY: "mark"}, {}, has_changed=lambda *_: False)
-    values: dict[str, object] = {
-        "entity": ENTITY,
-        "systems": [],
-        "streams": [],
-        "urgent": [],
-        "reads": [],
-        "needs": [],
-        "of": None,
-    }
-    return sensors._why(store.one("news", **values, fingerprint="mark") or {}, ENTITY)
+    marks = {entity.entity: "mark" for entity in load_map().roots}
+    sensors = Sensors(load_map(), marks, {}, has_changed=lambda *_: False, jobs={}, head_start=0)
+    with dg.DagsterInstance.ephemeral() as instance:
+        reason = sensors.reasons(store, instance).get(ENTITY)
+    return reason.told if reason and reason.is_news else None
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pipelines.language.schema import IntegrationMap
 from pipelines.operations.pictures import draw
 from pipelines.orchestration.asset_specs import owners
 from pipelines.orchestration.assets import KEEPER, in_one_sentence, well
-from pipelines.orchestration.sensors import STEWARD, WHY, reason_to_wait
+from pipelines.orchestration.sensors import STEWARD, WHY, RecentRuns
 
 KEY = dg.AssetKey("integration_map")
 JOB = "draw_map"
@@ -75,7 +75,7 @@ def map_sensor(told: IntegrationMap) -> dg.SensorDefinition:
         tags = (drawn.asset_materialization.tags or {}) if drawn and drawn.asset_materialization else {}
         if tags.get("dagster/data_version") == version:
             return dg.SkipReason("the pictures show the map as it is")
-        wait = reason_to_wait(context.instance, JOB)
+        wait = RecentRuns(context.instance).reason_to_wait(JOB)
         return dg.SkipReason(wait) if wait else dg.RunRequest(tags={WHY: "the map says something new"})
 
     return changed_map

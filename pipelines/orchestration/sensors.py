@@ -4,10 +4,12 @@ Sensors name jobs and never say what a run does. Whether there is something to d
 that was lost is asked for again, and a run too many finds nothing to do.
 """
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import dagster as dg
 from dagster._core.execution.plan.objects import ErrorSource
@@ -15,6 +17,7 @@ from dagster._core.execution.plan.objects import ErrorSource
 from pipelines.compiler.reconciliation import looks
 from pipelines.language.schema import BusinessProof, Entity, IntegrationMap, System, seconds
 from resources.connectors.connector import Connector, Unreachable
+from resources.host import settings
 from resources.store.alerts import Alert, end_alerts, raise_alerts
 from resources.store.deliveries import systems_with_due
 from resources.store.store import Store
@@ -31,7 +34,6 @@ UNFINISHED = [
 ]
 LONGEST_BREAK = 300.0  # seconds between runs that fail before they settle anything
 DUE_EVERY = 5  # seconds
-LOOKS_LATEST = 5  # seconds between two looks for news of an entity
 LONGEST_PACE = {1: 15, 2: 60, 3: 60}  # seconds between two of its batches, by the tier of its flows
 HEAD_START = 8.0  # seconds after a start in which only what is realtime begins
 CANNOT_WAIT = {
@@ -45,6 +47,7 @@ CAN_WAIT = {
     "has_neighbours": "what it reads was settled",
 }
 FILES_SOONEST, FILES_LATEST = 5, 60  # seconds between looks into a drop folder
+NOTHING_NEW = "nothing new was said of anything"
 GOES_FIRST = "Concord has just started: what is realtime goes first"
 HasChanged = Callable[[Store, str, str, Connector], bool]
 
@@ -57,15 +60,15 @@ class Sensors:
     fingerprints: Mapping[str, str]  # what the map makes of each entity: when it changes, the entity is settled again
     compared: Mapping[str, Sequence[str]]  # the entities whose tables a job of proofs reads, by the job
     has_changed: HasChanged
+    jobs: Mapping[str, Any]  # by name
     head_start: float = HEAD_START
 
     def all(self) -> list[dg.SensorDefinition]:
         """Every sensor, running from the start."""
         return [
-            *(self.new_messages(entity) for entity in self.the_map.roots),
-            *(self.changes(system, name) for system, name in self._looked_at("poll")),
-            *(self.changes(system, name) for system, name in self._looked_at("file")),
-            *(self.due_deliveries(system) for system in self.the_map.systems.values() if self._takes(system.system)),
+            self.news(),
+            *(self.changes(system) for system in self.the_map.systems.values() if self._is_looked_at(system)),
+            self.due_deliveries(),
             self.failed_runs(),
         ]
 
@@ -128,111 +131,156 @@ class Sensors:
             default_status=dg.DefaultScheduleStatus.RUNNING,
         )
 
-    def new_messages(self, entity: Entity) -> dg.SensorDefinition:
-        """Asks for one sync for all that arrived about an entity, whether it is one message or a million."""
-        name = entity.entity
-        job = f"sync_{name}"
+    def news(self) -> dg.SensorDefinition:
+        """Asks for one sync of each entity about which something arrived, whether it is one message or a million.
+
+        One look for all of them: a sensor each takes a quarter of a core before anything has arrived.
+        """
+
+        @dg.sensor(
+            name="news",
+            jobs=[self.jobs[f"sync_{entity.entity}"] for entity in self.the_map.roots],
+            minimum_interval_seconds=1,
+            default_status=dg.DefaultSensorStatus.RUNNING,
+            required_resource_keys={"store"},
+            description="New messages, decisions or deliveries of each entity since its last settled batch.",
+        )
+        def news(context: dg.SensorEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+            why = self.reasons(context.resources.store, context.instance)
+            asks = [
+                dg.RunRequest(job_name=f"sync_{name}", tags={WHY: reason.told})
+                for name, reason in why.items()
+                if reason.is_news
+            ]
+            waits = "; ".join(f"{name}: {reason.told}" for name, reason in why.items() if not reason.is_news)
+            if asks and waits:
+                context.log.info(waits)
+            return asks or dg.SkipReason(waits or NOTHING_NEW)
+
+        return news
+
+    def reasons(self, store: Store, instance: dg.DagsterInstance) -> dict[str, "Reason"]:
+        """By entity, why it is settled now or what it waits for; nothing of those about whom nothing is new."""
+        found = store.rows("news", asked=self._asked_of_all, by_value=settings.is_settled_in_postgres())
+        why = {row["entity"]: self._why(row, self.the_map.entities[row["entity"]], store) for row in found}
+        runs = RecentRuns(instance)
+        for name, reason in why.items():
+            if reason and reason.is_news and (wait := runs.reason_to_wait(f"sync_{name}", is_settling=True)):
+                why[name] = Reason(wait, is_news=False)
+        return {name: reason for name, reason in why.items() if reason}
+
+    @cached_property
+    def _asked_of_all(self) -> str:
+        return json.dumps([self._asked(entity) for entity in self.the_map.roots])
+
+    def _asked(self, entity: Entity) -> dict[str, object]:
+        """What the look for news is told of an entity."""
         streams = {
             (system.system, stream, self._is_urgent(entity, system))
-            for told in self.the_map.family(name)
+            for told in self.the_map.family(entity.entity)
             for system, stream, _, _ in self.the_map.says(told.entity)
         }
-        told = sorted(streams)
-        values = {
-            "entity": name,
-            "systems": [system for system, _, _ in told],
-            "streams": [stream for _, stream, _ in told],
-            "urgent": [is_urgent for _, _, is_urgent in told],
+        return {
+            "entity": entity.entity,
+            "of": entity.of,
+            "fingerprint": self.fingerprints[entity.entity],
             "reads": entity.reads,
             "needs": self._needs(entity),
-            "fingerprint": self.fingerprints[name],
+            "streams": [
+                {"system": system, "stream": name, "is_urgent": urgent} for system, name, urgent in sorted(streams)
+            ],
         }
-        pace = self._pace(entity)
+
+    def changes(self, system: System) -> dg.SensorDefinition:
+        """Asks for a poll of each stream of a system that has changes or files which we have not taken.
+
+        Each stream is looked at as often as the map says. One look after the other: a system that does not answer is asked
+        for nothing more.
+        """
+        name = system.system
+        every = {
+            stream: self._pace_of_files(system, stream) if how.arrives.file else seconds(str(how.arrives.poll))
+            for stream, how in system.streams.items()
+            if how.is_polled and how.says
+        }
+        looked_at: dict[str, float] = {}  # by stream, since this process began
 
         @dg.sensor(
-            name=f"new_{name}",
-            job_name=job,
-            minimum_interval_seconds=1 if any(values["urgent"]) else min(pace, LOOKS_LATEST),
-            default_status=dg.DefaultSensorStatus.RUNNING,
-            required_resource_keys={"store"},
-            description=f"New messages, decisions or deliveries of {name} since its last settled batch.",
-        )
-        def new_messages(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-            store: Store = context.resources.store
-            news = store.one("news", of=entity.of, **values) or {}
-            if not any(values["urgent"]) and self._is_head_start(store):
-                return dg.SkipReason(GOES_FIRST)
-            if news["needed"]:
-                return dg.SkipReason(f"{name} waits until {' and '.join(news['needed'])} was settled once")
-            why = self._why(news, name)
-            if why is None:
-                return dg.SkipReason(f"nothing new was said about {name}")
-            if why in CAN_WAIT.values() and news["seconds_since"] < pace:
-                return dg.SkipReason(
-                    f"{name} was settled a moment ago; its promise leaves {pace} s between two batches"
-                )
-            wait = reason_to_wait(context.instance, job, is_settling=True)
-            return dg.SkipReason(wait) if wait else dg.RunRequest(tags={WHY: why})
-
-        return new_messages
-
-    def changes(self, system: System, stream: str) -> dg.SensorDefinition:
-        """Asks for a poll when a system has changes or files that we have not taken."""
-        name, arrives = system.system, system.streams[stream].arrives
-        job = f"poll_{name}_{stream}"
-        subject = f"{name}/{stream}"
-        what = f"new files {arrives.file}" if arrives.file else "changes since the cursor"
-
-        @dg.sensor(
-            name=f"{'files' if arrives.file else 'changes'}_{name}_{stream}",
-            job_name=job,
-            minimum_interval_seconds=self._pace_of_files(system, stream) if arrives.file else seconds(arrives.poll),
+            name=f"changes_{name}",
+            jobs=[self.jobs[f"poll_{name}_{stream}"] for stream in every],
+            minimum_interval_seconds=min(every.values()),
             default_status=dg.DefaultSensorStatus.RUNNING,
             required_resource_keys={"store", name},
-            description=f"Looks for {what} in {name}, cheaply.",
+            description=f"Looks for changes and files in {name}, cheaply.",
         )
-        def changes(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-            store: Store = context.resources.store
-            wait = GOES_FIRST if self._is_head_start(store) else reason_to_wait(context.instance, job)
-            if wait:
-                return dg.SkipReason(wait)
-            try:
-                is_changed = self.has_changed(store, name, stream, getattr(context.resources, name))
-            except Unreachable as problem:
-                sentence = (
-                    f"{name} did not answer when asked for {stream}: {problem}. It is asked again; see that it runs"
-                )
-                with store.transaction() as connection:
-                    raise_alerts(connection, [Alert(subject, "unheard", system.steward, sentence)])
-                return dg.SkipReason(f"{sentence} ({system.steward} answers)")
-            with store.transaction() as connection:
-                end_alerts(connection, [subject], kinds=["unheard"])
-            return dg.RunRequest(tags={WHY: what}) if is_changed else dg.SkipReason(f"no {what}")
-
-        return changes
-
-    def due_deliveries(self, system: System) -> dg.SensorDefinition:
-        """Asks for a courier where retries are due, unless a run is at it or the destination's breaker is open."""
-        name = system.system
-        job = f"deliver_{name}"
-        syncs = self._syncs_to(name)
-
-        @dg.sensor(
-            name=f"due_deliveries_{name}",
-            job_name=job,
-            minimum_interval_seconds=DUE_EVERY,
-            default_status=dg.DefaultSensorStatus.RUNNING,
-            required_resource_keys={"store"},
-            description=f"Deliveries to {name} whose time has come, while its breaker is closed.",
-        )
-        def due_deliveries(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        def changes(context: dg.SensorEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
             store: Store = context.resources.store
             if self._is_head_start(store):
                 return dg.SkipReason(GOES_FIRST)
-            if name not in systems_with_due(store):
-                return dg.SkipReason(f"nothing is due for {name}, or it is left alone until it answers again")
-            wait = under_way(context.instance, syncs) or reason_to_wait(context.instance, job, longest=30.0)
-            return dg.SkipReason(wait) if wait else dg.RunRequest(tags={WHY: "deliveries are due"})
+            runs, asks, told = RecentRuns(context.instance), [], []
+            now = time.monotonic()
+            for stream, pause in every.items():
+                if now - looked_at.get(stream, -pause) < pause:
+                    continue
+                job = f"poll_{name}_{stream}"
+                if wait := runs.reason_to_wait(job):
+                    told.append(f"{stream}: {wait}")
+                    continue
+                looked_at[stream] = now
+                sentence = self._unheard(store, system, stream, getattr(context.resources, name))
+                if sentence is None:
+                    asks.append(dg.RunRequest(job_name=job, tags={WHY: "changes since the last look"}))
+                elif sentence:
+                    told.append(sentence)
+                    break
+            return asks or dg.SkipReason("; ".join(told) or f"nothing changed in {name}")
+
+        return changes
+
+    def _unheard(self, store: Store, system: System, stream: str, connector: Connector) -> str | None:
+        """None where the stream has changes, an empty text where it has none; else why the system could not be asked."""
+        subject = f"{system.system}/{stream}"
+        try:
+            is_changed = self.has_changed(store, system.system, stream, connector)
+        except Unreachable as problem:
+            told = f"{system.system} did not answer when asked for {stream}: {problem}. It is asked again; see that it runs"
+            with store.transaction() as connection:
+                raise_alerts(connection, [Alert(subject, "unheard", system.steward, told)])
+            return f"{told} ({system.steward} answers)"
+        with store.transaction() as connection:
+            end_alerts(connection, [subject], kinds=["unheard"])
+        return None if is_changed else ""
+
+    def due_deliveries(self) -> dg.SensorDefinition:
+        """Asks for couriers where retries are due, unless a run is at it or the destination's breaker is open."""
+        takers = [system.system for system in self.the_map.systems.values() if self._takes(system.system)]
+
+        @dg.sensor(
+            name="due_deliveries",
+            jobs=[self.jobs[f"deliver_{name}"] for name in takers],
+            minimum_interval_seconds=DUE_EVERY,
+            default_status=dg.DefaultSensorStatus.RUNNING,
+            required_resource_keys={"store"},
+            description="Deliveries whose time has come, to every destination whose breaker is closed.",
+        )
+        def due_deliveries(context: dg.SensorEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+            store: Store = context.resources.store
+            if self._is_head_start(store):
+                return dg.SkipReason(GOES_FIRST)
+            due = [name for name in systems_with_due(store) if name in takers]
+            if not due:
+                return dg.SkipReason("nothing is due, or its destination is left alone until it answers again")
+            runs = RecentRuns(context.instance)
+            waits = {
+                name: runs.under_way(self._syncs_to(name)) or runs.reason_to_wait(f"deliver_{name}", longest=30.0)
+                for name in due
+            }
+            asks = [
+                dg.RunRequest(job_name=f"deliver_{name}", tags={WHY: "deliveries are due"})
+                for name, wait in waits.items()
+                if wait is None
+            ]
+            return asks or dg.SkipReason("; ".join(f"{name}: {wait}" for name, wait in waits.items()))
 
         return due_deliveries
 
@@ -263,15 +311,23 @@ class Sensors:
         """Whether realtime flows still catch up alone after a start. In a lake that is new they wait for all others."""
         return self._first_look + self.head_start > time.monotonic() and store.one("was_ever_settled") is not None
 
-    def _why(self, news: Mapping[str, object], entity: str) -> str | None:
-        fingerprint = news.get("fingerprint")
-        if fingerprint is None:
-            return "it was never settled"
-        if fingerprint != self.fingerprints[entity] and not news.get(
-            "was_settled_so"
-        ):  # else our own map is the old one
-            return "the map says something new of it"
-        return next((told for name, told in {**CANNOT_WAIT, **CAN_WAIT}.items() if news.get(name)), None)
+    def _why(self, news: Mapping[str, Any], entity: Entity, store: Store) -> "Reason | None":
+        """Why an entity is settled now, or what it waits for; None where nothing is new."""
+        name = entity.entity
+        is_realtime = any(self._is_urgent(entity, system) for system in self.the_map.systems.values())
+        if not is_realtime and self._is_head_start(store):
+            return Reason(GOES_FIRST, is_news=False)
+        if news["needed"]:
+            return Reason(f"waits until {' and '.join(news['needed'])} was settled once", is_news=False)
+        if news["fingerprint"] is None:
+            return Reason("it was never settled")
+        if news["fingerprint"] != self.fingerprints[name] and not news["was_settled_so"]:  # else our map is the old one
+            return Reason("the map says something new of it")
+        told = next((told for what, told in {**CANNOT_WAIT, **CAN_WAIT}.items() if news[what]), None)
+        pace = self._pace(entity)
+        if told in CAN_WAIT.values() and news["seconds_since"] < pace:
+            return Reason(f"was settled a moment ago; its promise leaves {pace} s between two batches", is_news=False)
+        return Reason(told) if told else None
 
     def _needs(self, entity: Entity) -> list[str]:
         """The entities whose tables its models read."""
@@ -305,13 +361,8 @@ class Sensors:
         promises = [flow.max_lag for entity in entities for flow in entity.flows.values() if flow.from_]
         return max(FILES_SOONEST, min(FILES_LATEST, min(promises, default=FILES_LATEST) // 12))
 
-    def _looked_at(self, way: str) -> list[tuple[System, str]]:
-        return [
-            (system, name)
-            for system in self.the_map.systems.values()
-            for name, stream in system.streams.items()
-            if stream.says and getattr(stream.arrives, way)
-        ]
+    def _is_looked_at(self, system: System) -> bool:
+        return any(stream.is_polled and stream.says for stream in system.streams.values())
 
     def _takes(self, system: str) -> bool:
         return any(
@@ -341,36 +392,49 @@ def _at_times_of_their_own(entity: Entity) -> list[tuple[str, BusinessProof]]:
     return [found for every, found in first.items() if every not in seen]
 
 
-def under_way(instance: dg.DagsterInstance, jobs: Sequence[str]) -> str | None:
-    """Which of these jobs has a run that is not over, as a sentence, or None."""
-    unfinished = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED), limit=100)
-    found = next((run.job_name for run in unfinished if run.job_name in jobs), None)
-    return f"a run of {found} is under way" if found else None
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a run is asked for, or why none is."""
+
+    told: str
+    is_news: bool = True
 
 
-def reason_to_wait(
-    instance: dg.DagsterInstance, job: str, *, is_settling: bool = False, longest: float = LONGEST_BREAK
-) -> str | None:
-    """Why no further run of a job should be asked for now, or None.
+@dataclass(frozen=True)
+class RecentRuns:
+    """The runs that are not over, looked at once for all the jobs that a tick asks about."""
 
-    One is under way (with `is_settling`: and has not settled its batch yet), or the last ones failed, and the pause
-    after them, which doubles each time, is not over.
-    """
-    failed: list[dg.RunRecord] = []
-    for record in instance.get_run_records(dg.RunsFilter(job_name=job), limit=8):
-        run = record.dagster_run
-        has_settled = is_settling and SETTLED in run.tags
-        if run.status in UNFINISHED and not has_settled:
+    instance: dg.DagsterInstance
+
+    @cached_property
+    def _unfinished(self) -> list[dg.DagsterRun]:
+        return list(self.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED), limit=100))
+
+    def under_way(self, jobs: Sequence[str]) -> str | None:
+        """Which of these jobs has a run that is not over, as a sentence, or None."""
+        found = next((run.job_name for run in self._unfinished if run.job_name in jobs), None)
+        return f"a run of {found} is under way" if found else None
+
+    def reason_to_wait(self, job: str, *, is_settling: bool = False, longest: float = LONGEST_BREAK) -> str | None:
+        """Why no further run of a job should be asked for now, or None.
+
+        One is under way (with `is_settling`: and has not settled its batch yet), or the last ones failed, and the pause
+        after them, which doubles each time, is not over.
+        """
+        if any(run.job_name == job and not (is_settling and SETTLED in run.tags) for run in self._unfinished):
             return f"a run of {job} is under way"
-        if run.status == dg.DagsterRunStatus.SUCCESS or has_settled:
-            break
-        if run.status == dg.DagsterRunStatus.FAILURE:
-            failed.append(record)
-    if failed:
-        left = min(longest, 5.0 * 2 ** len(failed)) - (time.time() - (failed[0].end_time or 0.0))
-        if left > 0:
-            return f"the last {len(failed)} runs of {job} failed; the next begins in {left:.0f} s"
-    return None
+        failed: list[dg.RunRecord] = []
+        for record in self.instance.get_run_records(dg.RunsFilter(job_name=job), limit=8):
+            run = record.dagster_run
+            if run.status == dg.DagsterRunStatus.SUCCESS or (is_settling and SETTLED in run.tags):
+                break
+            if run.status == dg.DagsterRunStatus.FAILURE:
+                failed.append(record)
+        if failed:
+            left = min(longest, 5.0 * 2 ** len(failed)) - (time.time() - (failed[0].end_time or 0.0))
+            if left > 0:
+                return f"the last {len(failed)} runs of {job} failed; the next begins in {left:.0f} s"
+        return None
 
 
 def sentence_of(context: dg.RunFailureSensorContext) -> str:
