@@ -11,7 +11,7 @@ ARGS ?=
 
 # What is played a second time on the engine that keeps its state in Postgres: the laws, and what it does in its own way.
 IN_POSTGRES := $(addprefix tests/test_, order_independence.py sums.py resolve.py ladders.py neighbours.py turns.py \
-	limits.py identity.py sets.py closure.py decisions.py stock_laws.py)
+	limits.py identity.py decisions.py stock_laws.py)
 
 .PHONY: help run test bench lint write check clean
 
