@@ -13,6 +13,7 @@ from tests.bench.__main__ import BENCHES
 SMALL = {
     "door": ["--rate", "50", "--seconds", "1"],
     "settle": ["--messages", "400"],
+    "engine": ["--settled", "200", "--more", "50"],
     "outbox": ["--rows", "200"],
 }
 ELSEWHERE = {"latency": "is `concord run` with its sandbox, which tests/test_run.py starts without a variable"}

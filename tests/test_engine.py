@@ -8,7 +8,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from pipelines.stages import canary, sync
+from pipelines.stages import canary, poison, sync
 from pipelines.stages.batch import BuildFailed
 from pipelines.stages.compute import OPTIMIZERS
 from pipelines.stages.slices import Slice
@@ -203,3 +203,12 @@ def test_a_message_that_breaks_a_statement_is_set_aside_and_stops_nobody(settled
     settled.say("shopify", "orders", order(50))
     [done] = settled.sync("orders")
     assert done.verdicts == {"applied": 1}
+
+
+def test_of_two_that_break_it_only_together_one_is_set_aside() -> None:
+    """And not all the others of their half."""
+
+    def trial(given: frozenset[int]) -> BaseException | None:
+        return ValueError("twice") if {3, 90} <= given or 17 in given else None
+
+    assert [one.inbox_id for one in poison.find(trial, frozenset(), range(100))] == [17, 90]

@@ -91,3 +91,46 @@ def test_a_long_backlog_is_settled_in_batches_of_what_fits(told: World, monkeypa
     assert not settled.has_more
     assert settled.enqueued
     assert settled.enqueued.born == 11
+
+
+def test_what_was_told_between_a_killed_rebuild_and_the_next_is_not_lost(
+    told: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rebuild that goes on has read less than what was settled meanwhile."""
+    monkeypatch.setitem(sync.LIMITS, "most", 4)
+    settle = rebuild.Rebuild._settle
+    turns: list[int] = []
+
+    def doomed(self: rebuild.Rebuild, batch: Any, turn: int) -> None:
+        if turns:
+            raise KeyboardInterrupt
+        turns.append(turn)
+        settle(self, batch, turn)
+
+    monkeypatch.setattr(rebuild.Rebuild, "_settle", doomed)
+    with pytest.raises(KeyboardInterrupt):
+        told.sync("orders", full=True)
+    monkeypatch.setattr(rebuild.Rebuild, "_settle", settle)
+    told.say("shopify", "orders", order(50))
+    told.sync("orders")
+    before = tables(told)
+    told.sync("orders", full=True)
+    told.sync("orders")
+    assert tables(told) == before
+
+
+def test_who_switches_the_engine_and_back_has_everything_settled_anew(
+    told: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONCORD_ENGINE", "lake")
+    told.say("shopify", "orders", order(60))
+    [settled] = told.sync("products", "orders")[1:]
+    assert settled.batch
+    assert settled.batch.is_full, "the lake does not know what the other engine settled"
+    assert told.row("select count(*) as n from orders where order_number in ('SHOP-1', 'SHOP-60')")["n"] == 2
+    monkeypatch.setenv("CONCORD_ENGINE", "postgres")
+    told.say("shopify", "orders", order(61))
+    [settled] = told.sync("products", "orders")[1:]
+    assert settled.batch
+    assert settled.batch.is_full, "nor does this one what the lake settled meanwhile"
+    assert told.row("select count(*) as n from orders where order_number in ('SHOP-1', 'SHOP-60', 'SHOP-61')")["n"] == 3

@@ -1,6 +1,5 @@
 """What one sync of an entity runs: the statements that its models come to, and by which keys each of them finds its rows."""
 
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -439,8 +438,3 @@ def _variables(project: Path) -> dict[str, Any]:
     """The variables of the dbt project, which hand-written models read."""
     told = yaml.safe_load((project / "dbt_project.yml").read_text(encoding="utf-8"))
     return dict(told["vars"])
-
-
-def digest(text: str) -> str:
-    """A name of fixed length for a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

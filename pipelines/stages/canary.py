@@ -15,7 +15,6 @@ from resources.store.settled import driver
 
 EVERY = 3600.0  # seconds
 OF_A_STREAM = 3  # messages: the first that each stream ever told
-LOOKED_AT: dict[int, float] = {}  # when, by the computer's id
 
 
 class WrongPlan(Exception):
@@ -24,10 +23,10 @@ class WrongPlan(Exception):
 
 def look_when_due(computer: Computer, connection: sa.Connection, compute: Callable[..., object]) -> None:
     """Try the statements of a computer when it is new, and every hour. Raises WrongPlan."""
-    if time.monotonic() - LOOKED_AT.get(id(computer), -EVERY) < EVERY:
+    if computer.tried_at is not None and time.monotonic() - computer.tried_at < EVERY:
         return
     look(computer, connection, compute)
-    LOOKED_AT[id(computer)] = time.monotonic()
+    computer.tried_at = time.monotonic()
 
 
 def look(computer: Computer, connection: sa.Connection, compute: Callable[..., object]) -> None:

@@ -28,6 +28,7 @@ class Computer:
     db: duckdb.DuckDBPyConnection
     columns: dict[str, dict[str, str]] = field(default_factory=dict)  # table -> column -> DuckDB's type
     schemas: dict[str, pa.Schema] = field(default_factory=dict)
+    tried_at: float | None = None  # when the canary last found its statements right
 
     def make(self, lent: dict[str, dict[str, str]]) -> None:
         """Make the tables and prepare the statements. `lent` are the columns of tables that are others', by name."""

@@ -37,16 +37,20 @@ def is_of_values(problem: BaseException) -> bool:
     return isinstance(problem, ValueError | duckdb.ConversionException | duckdb.OutOfRangeException)
 
 
-def find(trial: Callable[[frozenset[int]], BaseException | None], inbox_ids: Sequence[int]) -> list[Poison]:
-    """The messages that break a trial by themselves. Two that break it only together are both found."""
-    problem = trial(frozenset(inbox_ids))
+def find(
+    trial: Callable[[frozenset[int]], BaseException | None], beside: frozenset[int], inbox_ids: Sequence[int]
+) -> list[Poison]:
+    """The messages that break a trial, by themselves or beside those that are well. Of two that break it only together the later
+    one is found, and the earlier is well."""
+    problem = trial(beside | frozenset(inbox_ids))
     if problem is None:
         return []
     if len(inbox_ids) == 1:
         return [Poison(inbox_ids[0], stage_of(problem), reason_of(problem))]
     half = len(inbox_ids) // 2
-    found = find(trial, inbox_ids[:half]) + find(trial, inbox_ids[half:])
-    return found or [Poison(one, stage_of(problem), reason_of(problem)) for one in inbox_ids]
+    found = find(trial, beside, inbox_ids[:half])
+    well = beside | (frozenset(inbox_ids[:half]) - {poison.inbox_id for poison in found})
+    return found + find(trial, well, inbox_ids[half:])
 
 
 def stage_of(problem: BaseException) -> str:

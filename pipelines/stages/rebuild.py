@@ -35,7 +35,8 @@ class Rebuild:
     log: Callable[[str], None]
 
     def settle(self, batch: Batch) -> Batch:
-        """Settle every turn into tables beside; the batch as it was settled, which may be an earlier one that goes on."""
+        """Settle every turn into tables beside; the batch with the bounds up to which that was, which may be those of a rebuild
+        that was killed."""
         began = time.monotonic()
         batch, done = self._begin(batch)
         db = self.computer.db
@@ -78,8 +79,8 @@ class Rebuild:
         entity, known = self.plan.entity, self.store.one("rebuild_of", entity=self.plan.entity)
         if known and known["fingerprint"] == self.plan.fingerprint and known["is_read"] and self._folder.exists():
             self.log(f"{len(known['settled'])} of {known['turns']} turns were settled before")
-            bounds = {name: known[name] for name in ("batch_id", "upto_inbox_id", "upto_ledger_id", "moment", "turns")}
-            return replace(batch, **bounds), known["settled"]
+            bounds = {name: known[name] for name in ("upto_inbox_id", "upto_ledger_id", "moment", "turns")}
+            return replace(batch, **bounds), known["settled"]  # under a number of its own: others settled meanwhile
         self.forget()
         self._folder.mkdir(parents=True)
         with self.store.transaction() as connection:
@@ -110,12 +111,16 @@ class Rebuild:
         """One reading of the inbox, into files by turn: each message with the key that its record has by now."""
         entity, db = self.plan.entity, self.computer.db
         ours = ", ".join(f"'{name}'" for name in self.plan.streams)
+        aside = (
+            f"select inbox_id from {THERE}.concord.set_aside "
+            f"where entity = '{entity}' and fingerprint = '{self.plan.fingerprint}'"
+        )
         self._load_links(batch)
         for piece, start in enumerate(range(0, batch.upto_inbox_id, PIECE)):
             end = min(start + PIECE, batch.upto_inbox_id)
             db.execute(
                 f"insert into landing_{entity} select {LANDING} from {THERE}.concord.inbox "
-                f"where inbox_id > {start} and inbox_id <= {end} and system || '/' || stream in ({ours})"
+                f"where inbox_id > {start} and inbox_id <= {end} and system || '/' || stream in ({ours}) and inbox_id not in ({aside})"
             )
             db.execute(
                 f"""
@@ -160,6 +165,8 @@ class Rebuild:
             part = Slice(self.plan, batch, self.computer, reading, settled.tables(reading))
             part.load_turn(told, turn)
             self.compute(part)
+            if turn == 0:  # they belong to no key's turn
+                part.load_set_aside()
         if self.wanted is not None:
             pieces = list(self.wanted(part))
             if pieces:

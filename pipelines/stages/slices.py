@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pipelines.compiler.plan import Neighbour, Plan, Wake
+from pipelines.compiler.plan import Neighbour, Plan
 from pipelines.stages.batch import Batch
 from pipelines.stages.compute import Computer
 from pipelines.stages.hot_keys import words_of_few
@@ -475,8 +475,3 @@ def everything(plan: Plan, computer: Computer, connection: sa.Connection) -> Sli
 def _columns(pairs: Iterable[Pair]) -> tuple[list[str], list[str]]:
     listed = sorted(pairs)
     return [system for system, _ in listed], [remote_id for _, remote_id in listed]
-
-
-def wakes_of(wakes: Sequence[Wake], table: str) -> list[Wake]:
-    """Which wakes a change of that table gives."""
-    return [wake for wake in wakes if wake.source == table]

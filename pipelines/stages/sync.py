@@ -116,10 +116,12 @@ def _set_aside(
 
     if trial(frozenset()) is not None:  # it breaks without any of them
         return 0
-    inbox_ids = store.numbers(
-        "new_messages", entity=entity, streams=list(own.streams), is_full=full, most=LIMITS["most"]
-    )
-    found = find_poison(trial, [int(one) for one in inbox_ids])
+    inbox_ids = [
+        int(one) for one in store.numbers("new_messages", entity=entity, streams=list(own.streams), is_full=full)
+    ]
+    found = [
+        poison for part in settled.chunks(inbox_ids, LIMITS["most"]) for poison in find_poison(trial, frozenset(), part)
+    ]
     steward = Facts(the_map, the_map.entities[entity]).steward
     with store.transaction() as connection:
         for poison in found:
@@ -172,7 +174,7 @@ def settle_batch(
         computer = computer_of(the_map, entity, project)
         with store.engine.connect() as looking:
             look_when_due(computer, looking, _fill_all)
-        if batch.is_full and batch.turns > 1:
+        if batch.is_full and batch.turns > 1 and only is None:
             _rebuild(own, the_map, store, computer, batch, done, project=project, run_id=run_id, log=log)
             done.seconds = time.monotonic() - started
             return done
@@ -239,6 +241,8 @@ def _rebuild(
         _show_views(connection, own, batch)
         if facts.outbound:
             done.enqueued = _bear(connection, facts, rebuild.all_wanted(), run_id)
+        bounds = {"upto_inbox_id": batch.upto_inbox_id, "upto_ledger_id": batch.upto_ledger_id}
+        connection.execute(query("bound_batch"), {"batch_id": batch.batch_id, **bounds})
         connection.execute(query("settle_batch"), {"batch_id": batch.batch_id, "wakes": [], "turns_at": None})
     rebuild.forget()
 
@@ -319,7 +323,7 @@ def _open(own: Plan, store: Store, the_map: IntegrationMap, *, full: bool, momen
         last = connection.execute(query("last_settled"), {"entity": entity}).mappings().first()
         tables = settled.tables(connection)
         stands = all(model.name in tables and tables[model.name].fingerprint == own.fingerprint for model in own.kept)
-        is_full = full or last is None or not stands
+        is_full = full or last is None or last["fingerprint"] != own.fingerprint or not stands
         newest = connection.execute(query("newest_ids")).mappings().one()
         bounds = {
             "after_inbox_id": 0 if is_full or last is None else last["upto_inbox_id"],

@@ -121,8 +121,10 @@ def create(connection: sa.Connection, name: str, columns: Mapping[str, str]) -> 
 
 
 def index(connection: sa.Connection, name: str, indexes: Sequence[str]) -> None:
-    """The indexes of a table, and its statistics."""
-    for one in indexes:
+    """The indexes of a table, unless it has them already, and its statistics."""
+    has = "select from pg_indexes where schemaname = %s and tablename = %s"
+    is_indexed = driver(connection).execute(has, [SCHEMA, name]).fetchone() is not None
+    for one in () if is_indexed else indexes:
         told = one.replace("{table}", f'{SCHEMA}."{name}"')
         driver(connection).execute(sql.SQL("create {}").format(sql.SQL(told)))
     driver(connection).execute(sql.SQL("analyze {}").format(sql.Identifier(SCHEMA, name)))

@@ -170,7 +170,10 @@ where system || '/' || stream = any(:streams) and inbox_id > case when :is_full 
     order by batch_id desc limit 1
 ), 0) end
 order by inbox_id
-limit :most
+
+-- name: bound_batch
+-- A rebuild that goes on with one that was killed settles up to where that one had read.
+update batches set upto_inbox_id = :upto_inbox_id, upto_ledger_id = :upto_ledger_id where batch_id = :batch_id
 
 -- name: set_aside
 insert into set_aside (entity, inbox_id, fingerprint, stage, error)
