@@ -9,10 +9,6 @@ BIN := .venv/bin
 SET_UP := .venv/set-up
 ARGS ?=
 
-# What is played a second time on the engine that keeps its state in Postgres: the laws, and what it does in its own way.
-IN_POSTGRES := $(addprefix tests/test_, order_independence.py sums.py resolve.py ladders.py neighbours.py turns.py \
-	limits.py identity.py decisions.py stock_laws.py)
-
 .PHONY: help run test bench lint write check clean
 
 help:
@@ -36,8 +32,6 @@ test: lint
 	@$(BIN)/concord check
 	@echo "== tests"
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=20 $(ARGS)
-	@echo "== the engine that keeps its state in Postgres"
-	@CONCORD_ENGINE=postgres $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(IN_POSTGRES)
 
 bench: $(SET_UP)
 	@exec $(BIN)/python -m tests.bench $(ARGS)

@@ -98,4 +98,5 @@ class Unset(Connector):
         raise Unreachable(self.why)
 
 
-defs = build(load_map())
+the_map = load_map()  # whoever forks from here makes its plans once
+defs = build(the_map)

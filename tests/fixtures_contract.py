@@ -9,7 +9,8 @@ import yaml
 
 from pipelines.compiler.generate import write
 from pipelines.language.schema import IntegrationMap, load_map
-from pipelines.stages.settle import PROJECT, Settled, sync
+from pipelines.stages.batch import PROJECT, Settled
+from pipelines.stages.sync import sync
 from resources.host.embedded_postgres import Server
 from resources.store.store import Store
 from tests.fixtures_postgres import fresh_database

@@ -13,10 +13,10 @@ import pytest
 import sqlalchemy as sa
 
 from pipelines.language.schema import IntegrationMap, load_map
+from pipelines.stages.batch import PROJECT, Settled
 from pipelines.stages.compare import compare
-from pipelines.stages.settle import PROJECT, Settled, sync
+from pipelines.stages.sync import sync
 from resources.connectors.connector import Message
-from resources.host import settings
 from resources.host.embedded_postgres import Server
 from resources.host.text import as_payload
 from resources.lake import lake
@@ -84,8 +84,7 @@ class World:
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """Ask the lake."""
         with lake.reading(self.store.url, str(self.folder)) as db:
-            if settings.is_settled_in_postgres():
-                Everything(self).show(db, sql)
+            Everything(self).show(db, sql)
             cursor = db.execute(sql)
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

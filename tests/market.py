@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from pydantic import PrivateAttr
 
 from pipelines.language.schema import IntegrationMap
+from pipelines.stages.batch import Settled
 from pipelines.stages.prove import take_snapshot
-from pipelines.stages.settle import Settled
 from resources.connectors.connector import Connector, Message, Page, Unreachable
 from resources.host.text import as_payload
 from resources.store.store import Store

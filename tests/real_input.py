@@ -27,7 +27,7 @@ from pipelines.language.connectors import connector_for
 from pipelines.language.library import load_library, with_systems
 from pipelines.language.schema import IntegrationMap, System, load_map, read_map_file
 from pipelines.stages.arrive import poll
-from pipelines.stages.settle import PROJECT
+from pipelines.stages.batch import PROJECT
 from resources.host.embedded_postgres import Server
 from resources.store.inbox import keep
 from resources.store.migrate import migrate

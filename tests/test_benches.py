@@ -12,7 +12,6 @@ from tests.bench.__main__ import BENCHES
 
 SMALL = {
     "door": ["--rate", "50", "--seconds", "1"],
-    "settle": ["--messages", "400"],
     "engine": ["--settled", "200", "--more", "50"],
     "outbox": ["--rows", "200"],
 }

@@ -9,13 +9,9 @@ import pytest
 from pipelines.language.schema import IntegrationMap
 from pipelines.stages.hot_keys import MOST_WORDS
 from pipelines.stages.slices import Slice
-from resources.host import settings
 from resources.host.embedded_postgres import Server
 from tests.fixtures_world import World, at, new_world, order
 
-pytestmark = pytest.mark.skipif(
-    not settings.is_settled_in_postgres(), reason="the tables in the lake keep pairs that were found before their crowd"
-)
 DOUBTS = "select customer_number, other, agree_on, doubt from customers_matches order by all"
 HELD = "select flow, customer_number, held_because from wanted_customers order by all"
 PEOPLE = "select customer_number, email, phone, erp_number, known_as from customers order by customer_number"

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from pipelines.commands import main
 from pipelines.definitions import build
 from pipelines.language.schema import IntegrationMap
-from pipelines.stages import settle
+from pipelines.stages import dbt_models
 from resources.lake import lake
 from resources.store.store import Store, engine_for
 from tests.destination import HttpDestination
@@ -37,13 +37,13 @@ def own_world(guarded: Guarded, folder: Path, the_map: IntegrationMap, role: str
         try:
             yield World(Store(url=url), folder, the_map)
         finally:
-            settle._let_go_of_memory()
+            dbt_models.close()
             os.environ.update({name: value for name, value in known.items() if value is not None})
 
 
 def leave_free(guarded: Guarded, world: World, connections: int) -> None:
     """Let the role open so many connections and not one more, beginning with none."""
-    settle._let_go_of_memory()
+    dbt_models.close()
     engine_for(world.store.url).dispose()
     guarded.rule(f"alter role plain connection limit {connections}")
 

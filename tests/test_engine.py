@@ -15,12 +15,6 @@ from pipelines.stages.slices import Slice
 from tests.fixtures_world import World, order
 
 
-@pytest.fixture(autouse=True)
-def in_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the suite runs on, these are about the engine that keeps its state in Postgres."""
-    monkeypatch.setenv("CONCORD_ENGINE", "postgres")
-
-
 def answers(optimizers: str) -> list[int]:
     """How many rows a statement finds that was prepared on an empty table."""
     with duckdb.connect() as db:
@@ -53,7 +47,7 @@ def state(world: World) -> dict[str, Any]:
 
 
 @pytest.fixture
-def settled(in_postgres: None, fresh_world: World) -> World:
+def settled(fresh_world: World) -> World:
     fresh_world.products("TEE")
     fresh_world.say("shopify", "orders", order(1))
     fresh_world.sync("orders")

@@ -45,4 +45,3 @@ def test_what_a_verdict_was_before_is_not_counted_and_a_rebuild_counts_the_same(
     world.sync("orders", full=True)
     assert told(figures) == after
     assert seen_by_the_check(world) == (5, after["quarantined"])
-    figures.close()

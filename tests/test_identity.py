@@ -13,7 +13,8 @@ from pipelines.compiler.generate import write
 from pipelines.language.schema import IntegrationMap, load_map
 from pipelines.operations import actions
 from pipelines.operations.actions import Unacceptable
-from pipelines.stages.settle import PROJECT, sync
+from pipelines.stages.batch import PROJECT
+from pipelines.stages.sync import sync
 from resources.host.embedded_postgres import Server
 from tests.fixtures_world import World, at, new_world, order
 from tests.map_draft import Draft

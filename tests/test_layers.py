@@ -29,6 +29,7 @@ LAZY = {
     "pipelines.commands": "a verb's file is loaded when the verb is called",
     "pipelines.language.connectors": "the map names a connector by its dotted path",
     "resources.lake.macros": "the libraries that judge forms are large, and most syncs need none of them",
+    "pipelines.stages.compare": "dbt takes 100 MB, and a worker that only settles does without",
     "pipelines.runtime.warm_pool": "it imports what a run needs before it forks the first; its callers do not",
 }
 

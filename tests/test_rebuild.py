@@ -7,13 +7,6 @@ import pytest
 from pipelines.stages import rebuild, sync
 from tests.fixtures_world import World, at, order
 
-
-@pytest.fixture(autouse=True)
-def in_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other engine rebuilds in its own way."""
-    monkeypatch.setenv("CONCORD_ENGINE", "postgres")
-
-
 TABLES = ("orders", "order_lines", "orders_conflicts", "orders_verdicts", "wanted_orders", "orders_quarantine")
 
 
@@ -22,7 +15,7 @@ def tables(world: World) -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.fixture
-def told(in_postgres: None, fresh_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> World:
+def told(fresh_world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> World:
     """A world in which orders were told, changed, echoed, and are waited for, batch by batch."""
     monkeypatch.setenv("CONCORD_STATE", str(tmp_path / "state"))
     world = fresh_world
@@ -117,20 +110,3 @@ def test_what_was_told_between_a_killed_rebuild_and_the_next_is_not_lost(
     told.sync("orders", full=True)
     told.sync("orders")
     assert tables(told) == before
-
-
-def test_who_switches_the_engine_and_back_has_everything_settled_anew(
-    told: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CONCORD_ENGINE", "lake")
-    told.say("shopify", "orders", order(60))
-    [settled] = told.sync("products", "orders")[1:]
-    assert settled.batch
-    assert settled.batch.is_full, "the lake does not know what the other engine settled"
-    assert told.row("select count(*) as n from orders where order_number in ('SHOP-1', 'SHOP-60')")["n"] == 2
-    monkeypatch.setenv("CONCORD_ENGINE", "postgres")
-    told.say("shopify", "orders", order(61))
-    [settled] = told.sync("products", "orders")[1:]
-    assert settled.batch
-    assert settled.batch.is_full, "nor does this one what the lake settled meanwhile"
-    assert told.row("select count(*) as n from orders where order_number in ('SHOP-1', 'SHOP-60', 'SHOP-61')")["n"] == 3

@@ -13,8 +13,9 @@ import pytest
 
 from pipelines.compiler.reconciliation import Proof
 from pipelines.language.schema import IntegrationMap
+from pipelines.stages.batch import PROJECT
 from pipelines.stages.prove import SnapshotIncomplete, count_differences, repair, take_snapshot
-from pipelines.stages.settle import PROJECT, sync
+from pipelines.stages.sync import LIMITS, sync
 from resources.connectors.connector import Unreachable
 from tests.fixtures_world import World, at
 from tests.lockstep import laws_of, play
@@ -182,14 +183,13 @@ def test_law(law: str, died: dict[str, BaseException]) -> None:
 
 
 def test_in_many_turns_the_same_is_settled_and_found(
-    world: World, died: dict[str, BaseException], tmp_path: Path
+    world: World, died: dict[str, BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = tmp_path / "dbt_project"
     shutil.copytree(PROJECT, project)
-    for model in (project / "models/generated/orders").glob("*.sql"):
-        model.write_text(re.sub(r'("\w+": )\d{4,}', r"\g<1>9", model.read_text()))
-    macros = project / "macros/renewed.sql"
-    macros.write_text(macros.read_text().replace("<= 1000", "<= 1"))
+    compared = project / "models/generated/orders/reconcile_orders.sql"
+    compared.write_text(re.sub(r'("at_once": )\d+', r"\g<1>9", compared.read_text()))
+    monkeypatch.setitem(LIMITS, "most", 9)
     tables = ("orders", "order_lines", "orders_conflicts", "orders_verdicts", "wanted_orders", "reconcile_orders")
 
     def everything() -> dict[str, list[dict[str, object]]]:
@@ -199,7 +199,9 @@ def test_in_many_turns_the_same_is_settled_and_found(
     assert len(before["orders"]) > 40
     assert len(before["reconcile_orders"]) > 20
     world.enter()
-    sync("orders", store=world.store, the_map=world.the_map, run_id="turns", full=True, project=project)
+    settled = sync("orders", store=world.store, the_map=world.the_map, run_id="turns", full=True, project=project)
+    assert settled.batch
+    assert settled.batch.turns > 4
     world.compare("orders", project=project)
     assert everything() == before
 

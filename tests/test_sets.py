@@ -8,13 +8,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from resources.host import settings
 from tests.fixtures_world import NOON, World, at, line, order
 from tests.test_stock_laws import count, erp_stock, parcel
 
-pytestmark = pytest.mark.skipif(
-    not settings.is_settled_in_postgres(), reason="the lake keeps every word and reads them all"
-)
 SEEDS = range(3)
 SKUS = [f"K{number}" for number in range(8)]
 ORDER = ("products", "orders", "fulfilments", "receipts", "stock", "sellable", "prices", "selling_prices")

@@ -82,7 +82,7 @@ def test_an_app_with_id_and_secret_reads_and_writes_by_one_token_whoever_asks(sh
     assert counted(shopify_mock)[0] - granted == 1
 
 
-def test_a_token_is_renewed_before_it_ends(shopify_mock: ShopifyMock) -> None:
+def test_a_token_is_exchanged_before_it_ends(shopify_mock: ShopifyMock) -> None:
     shopify_mock.post("/sandbox/tokens", {"life": 4})
     shop = shopify_mock.connector()
     assert is_read(shop)  # by a token of four seconds: whatever was held before has ended
@@ -94,7 +94,9 @@ def test_a_token_is_renewed_before_it_ends(shopify_mock: ShopifyMock) -> None:
     assert counted(shopify_mock)[1] == refused
 
 
-def test_a_token_that_the_shop_ends_is_renewed_at_once_and_nothing_is_written_twice(shopify_mock: ShopifyMock) -> None:
+def test_a_token_that_the_shop_ends_is_exchanged_at_once_and_nothing_is_written_twice(
+    shopify_mock: ShopifyMock,
+) -> None:
     shop = shopify_mock.connector()
     assert is_read(shop)
     shopify_mock.post("/sandbox/tokens", {"end": True})

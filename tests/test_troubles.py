@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from pipelines.commands import main
 from pipelines.definitions import build
 from pipelines.language.schema import IntegrationMap
-from pipelines.stages import settle
+from pipelines.stages import dbt_models
 from resources.store.store import engine_for
 from resources.store.troubles import sentence_of
 from tests.destination import HttpDestination
@@ -68,7 +68,7 @@ def spoil(guarded: Guarded, world: World, statement: str, *, database: bool = Fa
             connection.execute(statement.encode())
     else:
         guarded.rule(statement)
-    settle._let_go_of_memory()
+    dbt_models.close()
     engine_for(world.store.url).dispose()
 
 

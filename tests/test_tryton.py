@@ -491,7 +491,7 @@ def test_a_tryton_that_does_not_run_or_does_not_know_us_is_unreachable(tryton: R
         stranger.find([delivery(order())])
 
 
-def test_a_session_that_tryton_forgot_is_renewed(tryton: RunningTryton) -> None:
+def test_a_session_that_tryton_forgot_is_opened_anew(tryton: RunningTryton) -> None:
     rpc = Rpc(tryton.base_url, tryton.database, tryton.user, tryton.password)
     assert rpc.call("sale.sale.search_count", []) >= 0
     rpc.http.headers["Authorization"] = "Session Y29uY29yZDoyOmZvcmdvdHRlbg=="

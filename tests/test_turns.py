@@ -56,7 +56,7 @@ def test_a_sync_is_asked_for_when_the_first_record_turns_and_not_before(
 def test_what_has_turned_is_news_until_a_batch_has_looked_at_it(store: Store) -> None:
     settle(store, "-1 second")
     bounds = {"after_inbox_id": 0, "upto_inbox_id": 0, "after_ledger_id": 0, "upto_ledger_id": 0}
-    asked: dict[str, object] = {"entity": ENTITY, "of": None, "streams": [], "reads": [], **bounds}
+    asked: dict[str, object] = {"entity": ENTITY, "of": None, "streams": [], **bounds}
     assert store.one("has_news", **asked, moment=None) == {"has_news": True}
     settle(store, "1 day")
     assert not (store.one("has_news", **asked, moment=None) or {})["has_news"]

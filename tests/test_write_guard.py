@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from pipelines.compiler.generate import write
 from pipelines.language.ownership import owns
 from pipelines.language.schema import IntegrationMap, load_map
+from pipelines.stages.batch import PROJECT
 from pipelines.stages.deliver import DeliveryReport, deliver
-from pipelines.stages.settle import PROJECT, sync
+from pipelines.stages.sync import sync
 from resources.host.settings import ROOT
 from resources.store.outbox import requeue
 from resources.store.store import Store

@@ -1,18 +1,18 @@
-{# What was told about the touched records of this turn, under the key that each has now: its own, or the one it is linked to.
+{# What was told about the touched records, under the key that each has now: its own, or the one it is linked to.
    Two halves, each with a plain condition on a key, so that most of a long history is not even read. #}
-{% macro told_of(stg, links, key) -%}
+{% macro told_of(stg, links, touched, key) -%}
     (
         select stg.*, links.by_whom, stg.{{ key }} as told_as
         from {{ stg }} as stg
         left join {{ links }} as links using (system, remote_id)
-        where stg.{{ key }} in (select {{ key }} from {{ keys_in_turn() }}) and links.key is null
+        where stg.{{ key }} in (select {{ key }} from {{ touched }}) and links.key is null
 
         union all by name
 
         select stg.* replace (links.key as {{ key }}), links.by_whom, if(links.by_whom = 'courier', links.key, stg.{{ key }}) as told_as
         from {{ stg }} as stg
         join {{ links }} as links using (system, remote_id)
-        where links.key in (select {{ key }} from {{ keys_in_turn() }})
+        where links.key in (select {{ key }} from {{ touched }})
     )
 {%- endmacro %}
 

@@ -27,7 +27,7 @@ FOR_PEOPLE = {
     "pipelines.operations.worksheet.Unreadable": 1,
     "pipelines.orchestration.asset_specs.NoModels": 1,
     "pipelines.stages.prove.SnapshotIncomplete": 2,
-    "pipelines.stages.settle.BuildFailed": 1,
+    "pipelines.stages.batch.BuildFailed": 1,
     "resources.connectors.connector.BadMessage": 1,
     "resources.connectors.connector.BadSignature": 1,
     "resources.connectors.connector.Unreachable": 2,

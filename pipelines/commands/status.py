@@ -16,9 +16,7 @@ from resources.store.store import Store
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def command(as_json: bool) -> None:
     """Show every flow in numbers."""
-    flows = FlowFigures(Store(url=settings.database_url()), load_map())
-    figures = flows.look()
-    flows.close()
+    figures = FlowFigures(Store(url=settings.database_url()), load_map()).look()
     if as_json:
         click.echo(json.dumps([asdict(one) | {"is_late": one.is_late} for one in figures], indent=2))
         return

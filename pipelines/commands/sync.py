@@ -6,9 +6,8 @@ import click
 
 from pipelines.language.schema import load_map
 from pipelines.operations import actions
-from pipelines.stages import settle
+from pipelines.stages.sync import sync
 from resources.host import settings
-from resources.lake import lake
 from resources.store.store import Store
 
 
@@ -19,9 +18,8 @@ def command(entity: str, full: bool) -> None:
     """Judge and settle what is new about ENTITY, and put what is wanted into the outbox."""
     the_map, store = load_map(), Store(url=settings.database_url())
     actions.entity_of(the_map, entity)
-    lake.prepare(store.url, settings.lake())
     run_id = f"concord-sync-{uuid.uuid4()}"
-    settled = settle.sync(entity, store=store, the_map=the_map, run_id=run_id, full=full, log=click.echo)
+    settled = sync(entity, store=store, the_map=the_map, run_id=run_id, full=full, log=click.echo)
     if settled.batch is None:
         click.echo(f"nothing new was said about {entity}")
         return

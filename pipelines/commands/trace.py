@@ -39,8 +39,7 @@ def command(name: str, entity: str, as_json: bool) -> None:
     roots = [root.entity for root in the_map.roots]
     if entity not in roots:
         raise click.UsageError(f"the map has no entity {entity!r} that is traced; it has {', '.join(sorted(roots))}")
-    show_history = history.show if settings.is_settled_in_postgres() else None
-    journey = tell(Store(url=settings.database_url()), the_map, entity, name, show_history)
+    journey = tell(Store(url=settings.database_url()), the_map, entity, name, history.show)
     if as_json:
         click.echo(json.dumps(asdict(journey), indent=2, ensure_ascii=False, default=str))
     else:

@@ -17,9 +17,7 @@ KEPT_ABSENCES = """
 {%- endmacro %}
 """
 
-Told = tuple[
-    str, str, tuple[str, ...], tuple[str, ...]
-]  # name, query, what makes a row unique, by what rows are renewed
+Told = tuple[str, str, tuple[str, ...], tuple[str, ...]]  # name, query, what makes a row unique, by what rows are found
 
 
 @dataclass(frozen=True, slots=True)

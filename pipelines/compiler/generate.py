@@ -14,7 +14,6 @@ from pipelines.compiler.sql import listed, quoted
 from pipelines.compiler.types import sql_type
 from pipelines.language import handwritten
 from pipelines.language.schema import Entity, IntegrationMap
-from resources.host import settings
 
 TEMPLATES = Path(__file__).parent / "templates"
 DBT_PROJECT = Path(__file__).parents[2] / "dbt_project"
@@ -87,8 +86,7 @@ def generate(the_map: IntegrationMap) -> dict[Path, str]:
 
 
 def fingerprint(the_map: IntegrationMap, entity: str) -> str:
-    """What the map makes of an entity, and which engine settles it, as a hash: when it changes, the entity is rebuilt. What one
-    engine has settled the other does not know."""
+    """What the map makes of an entity, as a hash: when it changes, the entity is rebuilt."""
     known = FINGERPRINTS.get(id(the_map))
     if known is None:
         files = generate(the_map)
@@ -96,7 +94,7 @@ def fingerprint(the_map: IntegrationMap, entity: str) -> str:
             the_map,
             {name: _fingerprint(files, entity) for name, entity in the_map.entities.items()},
         )
-    return known[1][entity] + ("-postgres" if settings.is_settled_in_postgres() else "")
+    return known[1][entity]
 
 
 def _fingerprint(files: dict[Path, str], entity: Entity) -> str:

@@ -47,7 +47,7 @@ class Model:
     name: str
     sql: str
     unique: tuple[str, ...] = ()  # of the table in which it is kept; empty: it is not kept
-    by: tuple[str, ...] = ()  # the columns that the touched keys fill: all rows of such a key are renewed together
+    by: tuple[str, ...] = ()  # the columns that the touched keys fill: all rows of such a key are written together
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +291,7 @@ def _lost(spell: "_Speller", facts: Facts) -> str:
     name, key = facts.name, ", ".join(facts.key)
     told = f"(select *, null as by_whom from stg_{name} semi join touched_{name} using ({key}))"
     if len(facts.key) == 1:
-        told = spell.text(f'{{{{ told_of("stg_{name}", "links_{name}", key="{key}") }}}}')
+        told = spell.text(f'{{{{ told_of("stg_{name}", "links_{name}", "touched_{name}", key="{key}") }}}}')
     return f"""
         select {key} from {told} as told
         where may_originate and not is_rejected and coalesce(by_whom, '') <> 'courier'
@@ -387,12 +387,10 @@ class _Speller:
             ref=str,
             config=lambda **_: "",
             var=settings.__getitem__,
-            keys_in_turn=lambda: f"touched_{facts.name}",
             in_batch=lambda column="inbox_id": (
                 f"{column} > (select after_{column} from batch) and {column} <= (select upto_{column} from batch)"
             ),
-            in_turn_of_batch=lambda column: "true",
-            previous=lambda model, columns, **_: f"(select {columns} from previous_{model})",
+            previous=lambda model, columns: f"(select {columns} from previous_{model})",
             moment=lambda: "(select moment from batch)",
             crowded=lambda entity, match: f"(select value from crowded_{entity} where agree_on = '{match}')",
         )

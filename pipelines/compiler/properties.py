@@ -58,12 +58,12 @@ def _kept(facts: Facts) -> Iterator[Described]:
     if facts.sources:
         if not facts.entity.model:
             yield Described(f"{name}_flags", "Records as they stand that break the contract.")
-        yield Described(f"landing_{name}", f"Messages that speak of {name}, as they were kept.", once)
+        yield Described(f"landing_{name}", f"Messages that speak of {name}, as they were kept.")
         yield Described(f"{name}_verdicts", "The books: what became of each message.", once)
         yield Described(f"{name}_quarantine", "What broke the data contract, why, and what to do next.")
     yield Described(f"ledger_{name}", f"What couriers and people did with {name}.")
     yield Described(f"links_{name}", f"Which remote record is which of {name}.")
-    yield Described(f"touched_{name}", f"The {name} that the last run settled.")
+    yield Described(f"touched_{name}", f"Which {name} are settled.")
 
 
 def _asked(facts: Facts) -> Iterator[Described]:

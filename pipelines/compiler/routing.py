@@ -50,7 +50,7 @@ class Routing:
 
     def joined(self, records: str, table: Callable[[str], str] = str) -> str:
         """The joins that put the neighbours beside these lines; of the parents only those that the run settles."""
-        touched = f"\n    where {self.entity.key[0]} in (select {self.entity.key[0]} from {{{{ keys_in_turn() }}}})"
+        touched = f"""\n    where {self.entity.key[0]} in (select {self.entity.key[0]} from {{{{ ref("touched_{self.entity.parent}") }}}})"""
         return "\n".join(
             f"left join (\n    select {one.key} as key_of_{one.entity}, "
             f"struct_pack({', '.join(f'{field} := {field}' for field in one.fields)}) as {one.entity}\n"

@@ -3,7 +3,7 @@
 It stands in the `meta` of their `config`:
 
     key         the columns that make a row unique
-    sliced_by   the column whose values are settled together: all rows of such a value are renewed
+    sliced_by   the column whose values are settled together: all rows of such a value are written together
     inputs      by table: `by`, the columns by which its rows are found; `reads`, what of them counts as a change; `of`, another
                 input whose rows name the values of `by`, instead of the slice itself; `since`, a column of the input that must lie
                 after a column of that other

@@ -4,17 +4,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 
-import duckdb
 from rich.markup import escape
 from rich.table import Table
 
 from pipelines.language.schema import Flow, IntegrationMap
-from resources.host import settings
-from resources.lake import lake
 from resources.store.store import Store
 from resources.store.troubles import reason_of, sentence_of
 
@@ -54,9 +50,6 @@ class FlowFigures:
         self.messages: Counter[tuple[str, str]] = Counter()
         self.upto_inbox_id = 0
         self.verdicts: dict[str, Counter[tuple[str, str, str]]] = {}  # entity -> (system, stream, verdict) -> messages
-        self._settled: dict[str, int] = {}  # entity -> the batch up to which its verdicts are counted
-        self._lake = ExitStack()
-        self._db: duckdb.DuckDBPyConnection | None = None
 
     def look(self) -> list[Figures]:
         """The figures of every flow, now. Raises sqlalchemy.exc.OperationalError when the database does not answer."""
@@ -73,40 +66,13 @@ class FlowFigures:
                 found.append(self._inbound(name, entity.entity, flow, self.verdicts.get(entity.entity, Counter())))
         return sorted(found, key=lambda one: one.is_outbound)
 
-    def close(self) -> None:
-        """Let go of the warehouse."""
-        self._lake.close()
-        self._db = None
-
     def _count_verdicts(self) -> None:
-        """Read again the verdicts of the entities that were settled since."""
+        """Read the counts that syncs keep of their verdicts."""
         entities = [root.entity for root in self.the_map.roots if self.the_map.says(root.entity)]
-        if settings.is_settled_in_postgres():
-            counted: dict[str, Counter[tuple[str, str, str]]] = {entity: Counter() for entity in entities}
-            for row in self.store.rows("verdict_counts", entities=entities):
-                counted[row["entity"]][row["system"], row["stream"], row["verdict"]] = row["messages"]
-            self.verdicts = counted
-            return
-        newest = {row["entity"]: row["batch_id"] for row in self.store.rows("newest_settled", entities=entities)}
-        for entity in entities:
-            if newest[entity] in (None, self._settled.get(entity)):
-                continue
-            try:
-                rows = self._warehouse().execute(
-                    f"select system, stream, verdict, count(*) from {entity}_verdicts group by all"
-                )
-                told = {(system, stream, verdict): count for system, stream, verdict, count in rows.fetchall()}
-            except (lake.LakeProblem, duckdb.Error):
-                self.close()  # what is wrong with it shows in the flows' own runs
-                return
-            self.verdicts[entity] = Counter(told)
-            self._settled[entity] = newest[entity]
-
-    def _warehouse(self) -> duckdb.DuckDBPyConnection:
-        """One connection, kept: to open it takes half a second of work."""
-        if self._db is None:
-            self._db = self._lake.enter_context(lake.reading(self.store.url, settings.lake()))
-        return self._db
+        counted: dict[str, Counter[tuple[str, str, str]]] = {entity: Counter() for entity in entities}
+        for row in self.store.rows("verdict_counts", entities=entities):
+            counted[row["entity"]][row["system"], row["stream"], row["verdict"]] = row["messages"]
+        self.verdicts = counted
 
     def _inbound(self, name: str, entity: str, flow: Flow, verdicts: Counter[tuple[str, str, str]]) -> Figures:
         senders = {system.system for system in self.the_map.systems_named(flow.from_ or "")}
@@ -194,7 +160,6 @@ class Watch:
                 self.trouble = None
             except Exception as problem:  # noqa: BLE001  whatever it is, it is told, and looked at again
                 self.trouble = f"the flows cannot be counted now: {sentence_of(problem) or reason_of(problem)}"
-        self.figures.close()
 
     def _look_for_the_first(self, store: Store) -> None:
         row = store.one("first_applied", **self.first)

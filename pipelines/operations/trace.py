@@ -107,10 +107,7 @@ class Teller:
     def key_of(self, name: str) -> str:
         """The key of the one record that goes by this name. Raises NotFound or Ambiguous."""
         numbers = self.facts.numbers
-        if settings.is_settled_in_postgres():
-            keys = keys_of(self.store, self.facts, numbers, name)
-        else:
-            keys = [row["key"] for row in self.ask("journey_search.sql", names=numbers, name=name)]
+        keys = keys_of(self.store, self.facts, numbers, name)
         if name in keys:
             return name
         if len(keys) > 1:
@@ -298,16 +295,15 @@ class Teller:
         )
 
 
-def tell(store: Store, the_map: IntegrationMap, entity: str, name: str, show_history: History | None = None) -> Journey:
+def tell(store: Store, the_map: IntegrationMap, entity: str, name: str, show_history: History) -> Journey:
     """The journey of the record that goes by this name: key, number or remote id. Raises NotFound or Ambiguous.
 
-    Where only the newest words are kept, `show_history` lets the warehouse see all that was said about the record.
+    Only the newest words are kept: `show_history` lets the warehouse see all that was said about the record.
     """
     with lake.reading(store.url, settings.lake()) as db:
         teller = Teller(db, store, the_map, entity)
         key = teller.key_of(name)
-        if show_history:
-            show_history(db, store, the_map, entity, key)
+        show_history(db, store, the_map, entity, key)
         return teller.tell(key)
 
 

@@ -18,7 +18,12 @@ REF = re.compile(r'\bref\("(\w+)"\)')
 TAG = re.compile(r'\btags=\["(\w+)"')
 VIEW = re.compile(r'\bmaterialized="view"')
 MEANING = re.compile(r"^-- (?!generated from)(.+)$", re.MULTILINE)
-INNER = ("touched_", "ledger_", "links_")  # how a sync keeps track of itself: no step on the path of the data
+INNER = (
+    "landing_",
+    "touched_",
+    "ledger_",
+    "links_",
+)  # how a sync keeps track of itself: no step on the path of the data
 
 STANDARD_COLUMNS = {
     "verdicts": {
@@ -266,8 +271,9 @@ class Lineage:
 
     def _model(self, model: Model, entity: str) -> dg.AssetSpec:
         parents: list[dg.AssetKey] = [dg.AssetKey(ref) for ref in model.refs if not ref.startswith(INNER)]
-        if model.name == f"landing_{entity}":
-            parents += [stream_key(system.system, name) for system, name, _ in self.streams_of(entity)]
+        if model.name.startswith("stg_"):
+            told = self.the_map.says(model.name.removeprefix("stg_"))
+            parents += dict.fromkeys(stream_key(system.system, name) for system, name, _, _ in told)
         if model.name == f"snapshots_{entity}":
             parents += [snapshot_key(*look) for look in looks(self.the_map, entity)]
         is_ours = model.name in self.the_map.entities

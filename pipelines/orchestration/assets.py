@@ -19,11 +19,13 @@ from pipelines.orchestration.checks import metrics
 from pipelines.orchestration.checks.all import Checks
 from pipelines.orchestration.checks.result import numbers
 from pipelines.orchestration.checks.settling import Batch
-from pipelines.orchestration.run_metadata import count_heard, count_rows, figures_of, health_figures, tell_delivery
+from pipelines.orchestration.run_metadata import count_rows, figures_of, health_figures, tell_delivery
 from pipelines.orchestration.sensors import SETTLED
-from pipelines.stages import arrive, deliver, prove, settle
+from pipelines.stages import arrive, deliver, prove
+from pipelines.stages.batch import BuildFailed
 from pipelines.stages.compare import compare, run_tests
 from pipelines.stages.drift import look
+from pipelines.stages.sync import sync
 from resources.connectors.connector import Unreachable
 from resources.host import settings
 from resources.lake import lake
@@ -111,9 +113,7 @@ class Steps:
         ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
             store: Store = context.resources.store
             with in_one_sentence(context, told.steward(name)):
-                if not settings.is_settled_in_postgres():
-                    lake.prepare(store.url, settings.lake())
-                settled = settle.sync(
+                settled = sync(
                     name,
                     store=store,
                     the_map=told.the_map,
@@ -126,15 +126,9 @@ class Steps:
                 )
                 batch = settled.batch
                 bounds = Batch(batch.after_inbox_id, batch.upto_inbox_id) if batch else Batch(0, 0)
+                rows = settled.rows
+                heard = {stream: count for stream, count in settled.heard.items() if stream in posted}
                 with asking(store) as db:
-                    if settings.is_settled_in_postgres():
-                        rows, plotted = settled.rows, {}
-                        heard = {stream: count for stream, count in settled.heard.items() if stream in posted}
-                    else:
-                        rows = count_rows(db, [*(spec.key.path[-1] for spec in specs), f"touched_{name}"])
-                        settled.touched = rows[f"touched_{name}"]
-                        plotted = metrics.plotted(entity, db)
-                        heard = count_heard(db, name, batch, posted)
                     judged = list(
                         self.checks.settling.judged(name, steward=told.steward(name), store=store, batch=bounds, db=db)
                     )
@@ -144,7 +138,7 @@ class Steps:
                         stream_key(system, stream), metadata={"new messages": count}, description="Told by webhooks."
                     )
                 )
-            figures = figures_of(settled) | plotted
+            figures = figures_of(settled)
             seconds = {built.name: built.seconds for built in settled.built}
             for spec in specs:
                 model = spec.key.path[-1]
@@ -266,7 +260,7 @@ class Steps:
             with in_one_sentence(context, told.steward(name)):
                 url, folder = store.url, settings.lake()
                 lake.prepare(url, folder)
-                settle.sync(name, store=store, the_map=told.the_map, run_id=context.run_id, log=context.log.info)
+                sync(name, store=store, the_map=told.the_map, run_id=context.run_id, log=context.log.info)
                 built = compare(name, store=store, the_map=told.the_map)
                 found = prove.count_differences(name, store=store, the_map=told.the_map)
                 with lake.reading(url, folder) as db:
@@ -366,7 +360,7 @@ def in_one_sentence(context: Any, steward: str) -> Iterator[None]:
     except Unreachable as problem:
         raise failure(f"{problem}. {steward} answers: see that it runs; this run is asked for again.") from problem
     except (
-        settle.BuildFailed,
+        BuildFailed,
         prove.SnapshotIncomplete,
         MissingSetting,
         settings.BadSetting,

@@ -10,16 +10,11 @@ from pipelines.compiler.reconciliation import looks
 from pipelines.language.schema import Entity, System
 from pipelines.orchestration.asset_keys import snapshot_key, stream_key
 from pipelines.orchestration.asset_specs import Lineage
-from pipelines.orchestration.assets import in_one_sentence, well
 from pipelines.orchestration.checks import metrics
 from pipelines.orchestration.checks.all import Checks
 from pipelines.orchestration.sensors import ENTITY, STEWARD
 from pipelines.runtime.tags import AS_PROMPT_AS
-from pipelines.stages import settle
-from resources.host import settings
-from resources.lake import lake
 from resources.store.alerts import KEEPER
-from resources.store.store import Store
 
 PRIORITY = "dagster/priority"
 WAITS = {"realtime": 0, "near_realtime": 12, "batch": 18}  # how far a sync stands back, by the soonest of its flows
@@ -44,7 +39,6 @@ class Jobs:
             *(self.reconcile_job(entity) for entity in self._roots if entity.is_proved),
             *(self.check_job(entity) for entity in self._roots),
             self.drift_job(),
-            self.compaction_job(),
         ]
 
     def drift_job(self) -> Any:
@@ -56,32 +50,6 @@ class Jobs:
             description="Looks for fields that are new, gone or retyped, and for traffic that the map does not know.",
             tags={STEWARD: KEEPER, PRIORITY: "-10", **SLOW},
         )
-
-    def compaction_job(self) -> Any:
-        """Keep the lake fast: entity by entity, while its syncs wait for a second."""
-        told = self.lineage
-        soonest = max(priority(entity) for entity in self._roots)
-
-        @dg.op(name="compact", required_resource_keys={"store"}, description="Writes many small files anew as few.")
-        def compact(context: dg.OpExecutionContext) -> None:
-            store: Store = context.resources.store
-            with in_one_sentence(context, KEEPER):
-                lake.prepare(store.url, settings.lake())
-                for entity in self._roots:
-                    tables = settle.compact(entity.entity, store=store, the_map=told.the_map)
-                    context.log.info(f"{entity.entity}: {', '.join(tables) or 'nothing'} written anew")
-                well(context)
-
-        @dg.job(
-            name="compaction",
-            description="Writes the many small files that syncs leave in the lake anew as few.",
-            tags={PRIORITY: "-5", AS_PROMPT_AS: str(soonest), STEWARD: KEEPER, **SLOW},
-            executor_def=dg.in_process_executor,
-        )
-        def compaction() -> None:
-            compact()
-
-        return compaction
 
     def sync_job(self, entity: Entity) -> Any:
         """Settle, enqueue and deliver in one run."""

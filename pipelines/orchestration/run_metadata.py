@@ -7,7 +7,8 @@ import dagster as dg
 
 from pipelines.language.schema import System
 from pipelines.orchestration.checks.result import numbers
-from pipelines.stages import deliver, settle
+from pipelines.stages import deliver
+from pipelines.stages.batch import Settled
 from resources.lake.records import Asking
 
 
@@ -17,20 +18,7 @@ def count_rows(db: Asking, names: Sequence[str]) -> dict[str, int]:
     return dict(db.execute(counted).fetchall())
 
 
-def count_heard(
-    db: Asking, entity: str, batch: settle.Batch | None, streams: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], int]:
-    """How many messages of the batch each of these streams told."""
-    if batch is None or not streams:
-        return {}
-    rows = db.execute(
-        f"select system, stream, count(*) from landing_{entity} where inbox_id > ? and inbox_id <= ? group by all",
-        [batch.after_inbox_id, batch.upto_inbox_id],
-    ).fetchall()
-    return {(system, stream): count for system, stream, count in rows if (system, stream) in streams}
-
-
-def figures_of(settled: settle.Settled) -> dict[str, Any]:
+def figures_of(settled: Settled) -> dict[str, Any]:
     """A sync in numbers."""
     if settled.batch is None:
         return {"batch": "nothing new"}

@@ -17,7 +17,6 @@ from dagster._core.execution.plan.objects import ErrorSource
 from pipelines.compiler.reconciliation import looks
 from pipelines.language.schema import BusinessProof, Entity, IntegrationMap, System, seconds
 from resources.connectors.connector import Connector, Unreachable
-from resources.host import settings
 from resources.store.alerts import Alert, end_alerts, raise_alerts
 from resources.store.deliveries import systems_with_due
 from resources.store.store import Store
@@ -107,7 +106,6 @@ class Sensors:
                 f"check_{entity.entity}": (f"check_{entity.entity}", f"{(7 * number) % 60} * * * *")
                 for number, entity in enumerate(self.the_map.roots, start=2)
             },
-            "compaction": ("compaction", "4-59/10 * * * *"),
             "drift": ("drift", "3-59/5 * * * *"),
             "retention": ("retention", "37 * * * *"),
         }
@@ -161,7 +159,7 @@ class Sensors:
 
     def reasons(self, store: Store, instance: dg.DagsterInstance) -> dict[str, "Reason"]:
         """By entity, why it is settled now or what it waits for; nothing of those about whom nothing is new."""
-        found = store.rows("news", asked=self._asked_of_all, by_value=settings.is_settled_in_postgres())
+        found = store.rows("news", asked=self._asked_of_all)
         why = {row["entity"]: self._why(row, self.the_map.entities[row["entity"]], store) for row in found}
         runs = RecentRuns(instance)
         for name, reason in why.items():
@@ -184,7 +182,6 @@ class Sensors:
             "entity": entity.entity,
             "of": entity.of,
             "fingerprint": self.fingerprints[entity.entity],
-            "reads": entity.reads,
             "needs": self._needs(entity),
             "streams": [
                 {"system": system, "stream": name, "is_urgent": urgent} for system, name, urgent in sorted(streams)

@@ -1,8 +1,8 @@
 """The warm process: it has imported everything that a run needs, and forks workers that execute runs at once.
 
-A run that begins from nothing imports Dagster and dbt and parses the project: seconds before its first step. A worker
+A run that begins from nothing imports Dagster and plans what its sync runs: seconds before its first step. A worker
 has all of it already, and from its first run on also the connections and caches that are half the work of a small sync.
-So it executes one run after the other, until one fails, it has done many, has grown, or nobody needs it.
+So it executes one run after the other, until one fails, it has done many, has grown, has run dbt, or nobody needs it.
 
 usage: python -m pipelines.runtime.warm_pool
 """
@@ -43,7 +43,6 @@ MOST_MEMORY = 600 << 20  # bytes: who holds more after a run takes no other
 PRELOADED = (
     "dagster_postgres",
     "pipelines.definitions",
-    "dbt.adapters.duckdb.impl",
     "pandas",  # imported by duckdb at the first query otherwise
 )
 WATCHED = (
@@ -78,14 +77,14 @@ class WarmProcess:
         self.stamp = stamp()
 
     def warm_up(self) -> None:
-        """Import, build and parse everything that a run needs; leave no connection open and no thread behind."""
+        """Import, build and plan everything that a run needs; leave no connection open and no thread behind."""
         for name in PRELOADED:
             importlib.import_module(name)
-        importlib.import_module(self.module).defs.get_repository_def().get_all_jobs()
+        definitions = importlib.import_module(self.module)
+        definitions.defs.get_repository_def().get_all_jobs()
+        if the_map := getattr(definitions, "the_map", None):
+            importlib.import_module("pipelines.stages.sync").make_plans(the_map)
         lake.prepare(settings.database_url(), settings.lake())
-        os.environ["DBT_STATIC_PARSER"] = "false"  # it has threads of its own, which a fork would wait for and not have
-        settle = importlib.import_module("pipelines.stages.settle")
-        settle.manifest(settle.PROJECT)  # with the argument by which a run asks for it, so that it finds it
         gc.collect()
         gc.freeze()  # a collection in a child would touch every page, and copy it
 
@@ -241,7 +240,10 @@ def work(line: socket.socket, nice: int, open_here: Sequence[socket.socket]) -> 
                 over = {
                     "cpu_seconds": cpu - before,
                     "megabytes": used.ru_maxrss / 1024,
-                    "is_leaving": not is_well or done >= RUNS_OF_A_WORKER or memory() > MOST_MEMORY,
+                    "is_leaving": not is_well
+                    or done >= RUNS_OF_A_WORKER
+                    or memory() > MOST_MEMORY
+                    or "dbt" in sys.modules,
                 }
                 line.sendall(written(over))
                 before = cpu

@@ -1,7 +1,7 @@
 """One run's share of what was said, and what a sync made of it."""
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,10 +16,6 @@ class BuildFailed(Exception):
     """A model could not be built. The message names the model and DuckDB's reason."""
 
 
-class Conflict(BuildFailed):
-    """Another writer of the lake was faster; building again is safe."""
-
-
 @dataclass(frozen=True, slots=True)
 class Batch:
     """A run's share of the inbox and the ledger: after is exclusive, upto inclusive."""
@@ -30,19 +26,10 @@ class Batch:
     after_ledger_id: int
     upto_ledger_id: int
     is_full: bool
-    goes_on: bool  # the last build did not end: what it was settling is settled again
     is_woken: bool  # what its records wait for, or are held against, has changed
     moment: datetime  # at which time-bound records are looked at
-
     has_more: bool = False  # messages that came later and did not fit
     turns: int = 1  # in which it is settled, a share of its keys in each
-
-    @property
-    def told(self) -> dict[str, int | bool | str]:
-        """What dbt is told of it."""
-        names = ("after_inbox_id", "upto_inbox_id", "after_ledger_id", "upto_ledger_id", "goes_on", "is_woken")
-        told = {name: getattr(self, name) for name in names}
-        return told | {"all_stand": not self.is_full, "moment": self.moment.astimezone(UTC).isoformat()}
 
 
 @dataclass(frozen=True, slots=True)

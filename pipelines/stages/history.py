@@ -31,9 +31,7 @@ def show(
         if last is None:
             return
         upto, entry = last["upto_inbox_id"], last["upto_ledger_id"]
-        batch = Batch(
-            0, upto, upto, entry, entry, is_full=False, goes_on=False, is_woken=False, moment=datetime.now(UTC)
-        )
+        batch = Batch(0, upto, upto, entry, entry, is_full=False, is_woken=False, moment=datetime.now(UTC))
         part = Slice(own, batch, computer, connection, settled.tables(connection))
         part.load_record(key, MOST)
         computer.fill(*own.staging)

@@ -1,12 +1,9 @@
 """What a build found of one record in several systems: what is sure, and what a person has to say."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-
-import duckdb
 
 from resources.lake.records import Asking
 
@@ -40,13 +37,6 @@ def doubts_in_one_sentence(first: Doubt, count: int, steward: str) -> str:
     return f"{told}; {first.sentence}. {steward} answers: {first.next_steps}; `concord matches` lists all"
 
 
-def sure_matches(db: duckdb.DuckDBPyConnection, entity: str) -> list[tuple[str, str, str]]:
-    """(system, remote id, key of the record that it is) of what is sure."""
-    return db.execute(
-        f"select known.system, known.remote_id, other from (select other, unnest(known_as) as known from {entity}_matches where doubt is null)"
-    ).fetchall()
-
-
 def doubts(db: Asking, entity: str) -> list[Doubt]:
     """What is put before a person, oldest first."""
     rows = db.execute(f"select * from {entity}_matches where doubt is not null order by since, other")
@@ -70,27 +60,3 @@ def _listed(known_as: Any) -> list[dict[str, str]]:
     """A list of pairs, which Postgres keeps as JSON."""
     told: list[dict[str, str]] = json.loads(known_as) if isinstance(known_as, str) else known_as
     return told
-
-
-def found_by_field(
-    db: duckdb.DuckDBPyConnection, entity: str, key: str, finders: Sequence[tuple[str, str, str]]
-) -> list[tuple[str, str, str]]:
-    """(system, remote id, key of the record that it is) of what senders without a key of ours told of.
-
-    A finder is (system, stream, the field by which its records are found). Exactly one record must have that value; what
-    none has yet stays pending, and a value that moved to another record takes along what was told of it.
-    """
-    found: list[tuple[str, str, str]] = []
-    for system, stream, field in finders:
-        sql = f"""
-            select told.system, told.remote_id, min(records.{key})
-            from stg_{entity} as told
-            join {entity} as records on records.{field} = told.{field} and records.deleted_at is null
-            left join links_{entity} as links on links.system = told.system and links.remote_id = told.remote_id
-            where told.system = $system and told.stream = $stream and not told.is_rejected
-                and (told.{key} in (from touched_{entity}) or records.{key} in (from touched_{entity}))
-            group by told.system, told.remote_id
-            having count(distinct records.{key}) = 1 and min(records.{key}) is distinct from any_value(links.key)
-        """
-        found += db.execute(sql, {"system": system, "stream": stream}).fetchall()
-    return found

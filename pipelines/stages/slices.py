@@ -466,7 +466,7 @@ def everything(plan: Plan, computer: Computer, connection: sa.Connection) -> Sli
         .fetchone()
     )
     assert upto is not None
-    batch = Batch(0, 0, upto[0], 0, upto[1], is_full=True, goes_on=False, is_woken=False, moment=datetime.now(UTC))
+    batch = Batch(0, 0, upto[0], 0, upto[1], is_full=True, is_woken=False, moment=datetime.now(UTC))
     part = Slice(plan, batch, computer, connection, settled.tables(connection))
     part.load()
     return part

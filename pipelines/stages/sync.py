@@ -30,7 +30,7 @@ from resources.store.settled import NEXT, Table
 from resources.store.store import Store, query
 
 # Of one batch, or of one turn of a rebuild: what fits in 400 MB with its lines, also where an order has thousands of them.
-LIMITS = {"most": 20_000, "most_bytes": 30_000_000}
+LIMITS = {"most": 20_000, "most_bytes": 12_000_000}
 BENCH = Workbench()  # of this process
 PLANS: dict[tuple[int, str, Path], tuple[IntegrationMap, Plan]] = {}  # with the map, so that its id stays its own
 
@@ -201,7 +201,7 @@ def settle_batch(
                 people.link(connection, part, changed.get(entity))
                 if only is not None:
                     raise Tried
-                settles = {"batch_id": batch.batch_id, "wakes": [], "turns_at": _next_turn(connection, own)}
+                settles = {"batch_id": batch.batch_id, "turns_at": _next_turn(connection, own)}
                 connection.execute(query("settle_batch"), settles)
     done.seconds = time.monotonic() - started
     return done
@@ -243,8 +243,14 @@ def _rebuild(
             done.enqueued = _bear(connection, facts, rebuild.all_wanted(), run_id)
         bounds = {"upto_inbox_id": batch.upto_inbox_id, "upto_ledger_id": batch.upto_ledger_id}
         connection.execute(query("bound_batch"), {"batch_id": batch.batch_id, **bounds})
-        connection.execute(query("settle_batch"), {"batch_id": batch.batch_id, "wakes": [], "turns_at": None})
+        connection.execute(query("settle_batch"), {"batch_id": batch.batch_id, "turns_at": None})
     rebuild.forget()
+
+
+def make_plans(the_map: IntegrationMap, project: Path = PROJECT) -> None:
+    """Make the plans of all entities, for whoever forks from this process."""
+    for root in the_map.roots:
+        plan_of(the_map, root.entity, project)
 
 
 def plan_of(the_map: IntegrationMap, entity: str, project: Path = PROJECT) -> Plan:
@@ -341,7 +347,7 @@ def _open(own: Plan, store: Store, the_map: IntegrationMap, *, full: bool, momen
             bounds["upto_inbox_id"] = size["first_beyond"] - 1
         if not is_full:
             news = {"entity": entity, "streams": list(own.streams), "of": own.of, "moment": moment, **bounds}
-            if not connection.execute(query("has_news_or_wakes"), news).scalar_one():
+            if not connection.execute(query("has_news"), news).scalar_one():
                 return None
         is_woken: bool = connection.execute(query("has_wakes"), {"entity": entity}).scalar_one()
         row = (
@@ -353,8 +359,7 @@ def _open(own: Plan, store: Store, the_map: IntegrationMap, *, full: bool, momen
         )
         connection.execute(query("begin_epoch"), {"entity": entity, "batch_id": row["batch_id"]})
     return Batch(
-        batch_id=row["batch_id"], moment=moment or row["opened_at"].astimezone(UTC), is_full=is_full, goes_on=False,
-        is_woken=is_woken, has_more=has_more, turns=_turns(own, dict(size)), **bounds,
+        batch_id=row["batch_id"], moment=moment or row["opened_at"].astimezone(UTC), is_full=is_full, is_woken=is_woken, has_more=has_more, turns=_turns(own, dict(size)), **bounds,
     )  # fmt: skip
 
 
@@ -388,14 +393,14 @@ def _standing(part: Slice) -> dict[str, Rows]:
             found[model.name] = part.in_question.standing[model.name]
             continue
         columns = list(part.computer.columns[model.name])
-        values = _renewed(part, model)
+        values = _values_of(part, model)
         rows = settled.read(part.connection, model.name, columns, model.by, values)
         found[model.name] = {_of(row, columns, model.unique): row for row in rows}
     return found
 
 
-def _renewed(part: Slice, model: Model) -> list[tuple[Any, ...]]:
-    """By which values of its columns `by` the rows of a table are renewed."""
+def _values_of(part: Slice, model: Model) -> list[tuple[Any, ...]]:
+    """By which values of its columns `by` the rows of a table are found."""
     if model.by == part.plan.key:
         return sorted(part.touched, key=str)
     if model.by == ("inbox_id",):

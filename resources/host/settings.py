@@ -46,14 +46,6 @@ def dagster_url() -> str:
     return url + ("&" if "?" in url else "?") + "options=" + quote("-csearch_path=dagster -csynchronous_commit=off")
 
 
-def is_settled_in_postgres() -> bool:
-    """Whether syncs settle over a slice and keep their state in Postgres (CONCORD_ENGINE=postgres), for the whole map."""
-    engine = os.environ.get("CONCORD_ENGINE", "lake")
-    if engine not in ("lake", "postgres"):
-        raise BadSetting(f"CONCORD_ENGINE is {engine!r}; set it to lake or postgres")
-    return engine == "postgres"
-
-
 def lake() -> str:
     """The folder or object store of the lake's files (CONCORD_LAKE)."""
     return os.environ.get("CONCORD_LAKE") or str(state_dir() / "lake")

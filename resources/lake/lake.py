@@ -1,7 +1,7 @@
 """The warehouse: DuckLake files with their catalogue in the same Postgres, opened by dbt and by whoever reads results."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,6 +19,7 @@ from resources.store.troubles import sentence_of
 
 ROWS_IN_A_GROUP = 20_000  # a reader holds a whole group of a column: of payloads, 122,880 rows are half a gigabyte
 EXTENSIONS = ("ducklake", "postgres_scanner")
+PATH = "memory.main,lake.main"  # what is settled hides what was published of it
 
 
 @cache  # once a process and its forks
@@ -94,19 +95,17 @@ _KEPT = _Kept()
 def reading(url: str, lake: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that speaks our words and sees the lake's tables without a prefix, of a database that this process keeps
     open for its next reader. Raises LakeProblem."""
-    path = "memory.main,lake.main" if settings.is_settled_in_postgres() else "lake.main,memory.main"
-    which = (os.getpid(), url, lake, catalogue(url), path, _newest_tables(url))
+    which = (os.getpid(), url, lake, catalogue(url), _newest_tables(url))
     if _KEPT.db is None or _KEPT.which != which:
         close()
         _KEPT.db = _KEPT.closing.enter_context(_attached(url, lake, "metadata_schema 'lake', read_only"))
         _KEPT.which = which
-        _KEPT.db.execute(f"set search_path = '{path}'")
+        _KEPT.db.execute(f"set search_path = '{PATH}'")
         teach(_KEPT.db)  # views speak our words, too
-        if settings.is_settled_in_postgres():
-            _show_settled(_KEPT.db, url)
+        _show_settled(_KEPT.db, url)
     cursor = _KEPT.db.cursor()
     try:
-        cursor.execute(f"set timezone = 'UTC'; set search_path = '{path}'")
+        cursor.execute(f"set timezone = 'UTC'; set search_path = '{PATH}'")
         yield cursor
     except duckdb.Error:
         close()  # it may be the database that is not well
@@ -117,8 +116,6 @@ def reading(url: str, lake: str) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def _newest_tables(url: str) -> int:
     """Which settled tables these are: each rebuild makes its own anew."""
-    if not settings.is_settled_in_postgres():
-        return 0
     with engine_for(url).connect() as connection:
         return connection.execute(query("newest_settled_table")).scalar_one()
 
@@ -164,14 +161,6 @@ def catalogue(url: str) -> int | None:
     """Which catalogue this is: one that was made anew gives the same numbers to other tables."""
     with engine_for(url).connect() as connection:
         return connection.execute(query("catalogue")).scalar()
-
-
-def compact(url: str, lake: str, tables: Sequence[str]) -> None:
-    """Write the many small files of these tables anew as few. No one else may write to them meanwhile."""
-    with _attached(url, lake, "metadata_schema 'lake'") as connection:
-        for table in tables:
-            connection.execute("call ducklake_rewrite_data_files('lake', ?, delete_threshold => 0.2)", [table])
-            connection.execute("call ducklake_merge_adjacent_files('lake', ?)", [table])
 
 
 def forget(url: str, lake: str, hours: int) -> None:

@@ -7,8 +7,7 @@ import sys
 
 BENCHES = {
     "door": "The webhook door, open loop",
-    "settle": "Judging, settling, proving",
-    "engine": "One change on settled state, where it lies in Postgres",
+    "engine": "Judging, settling, wanting",
     "outbox": "The outbox",
     "latency": "From webhook to ERP, through Dagster",
 }

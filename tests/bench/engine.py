@@ -22,7 +22,7 @@ from resources.host.embedded_postgres import Server
 from resources.host.text import as_payload, hash_of
 from resources.store.migrate import migrate
 from resources.store.store import Store
-from tests.bench.settle import fill, shop_order
+from tests.bench.fill import fill, shop_order
 from tests.fixtures_postgres import free_port
 from tests.fixtures_world import at
 
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--more", type=int, default=1_000)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        os.environ.update(CONCORD_STATE=f"{folder}/state", CONCORD_ENGINE="postgres")
+        os.environ.update(CONCORD_STATE=f"{folder}/state")
         server = Server(Path(folder) / "postgres", free_port())
         server.ensure()
         try:
@@ -101,11 +101,13 @@ def bench(server: Server, url: str, settled: int, more: int) -> None:
     settle = lambda entity: sync.sync(entity, store=store, the_map=the_map, run_id="bench", log=lambda _: None)
     products(url)
     settle("products")
-    fill(url, first=0, count=settled, erp=False)
+    fill(url, first=0, count=settled)
     before, began = time.process_time(), time.perf_counter()
     done = settle("orders")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     turns = done.batch.turns if done.batch else 0
+    print("| on settled state in Postgres, commits wait for the disk | reached |\n|---|---|")
+    print(f"| input | {settled:,} orders of three lines, {SKUS} products, all rules of the map |")
     print(
         f"| {settled:,} orders anew, in {turns} turns | CPU {time.process_time() - before:.0f} s, wall "
         f"{time.perf_counter() - began:.0f} s, peak {peak:.0f} MB |",
@@ -119,7 +121,7 @@ def bench(server: Server, url: str, settled: int, more: int) -> None:
     line(f"one new order on {settled:,}", measured(server, store, "orders", times=20, say=one))
 
     def many(turn: int) -> None:
-        fill(url, first=settled + 1_000 + turn * more, count=more, erp=False)
+        fill(url, first=settled + 1_000 + turn * more, count=more)
 
     line(f"{more:,} new orders on {settled:,}", measured(server, store, "orders", times=3, say=many))
     last = settle("orders")

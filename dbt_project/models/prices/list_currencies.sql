@@ -1,8 +1,6 @@
 -- In which currency each price list counts at this moment: the one of most of its prices.
 {{ config(
-    materialized="renewed",
     meta={
-        "renews": "all",
         "key": "price_list",
         "sliced_by": "price_list",
         "inputs": {

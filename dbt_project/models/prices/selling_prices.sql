@@ -1,8 +1,6 @@
 -- What each SKU costs now in each price list, from each quantity on: the one agreed price that is valid at this moment.
 {{ config(
-    materialized="renewed",
     meta={
-        "renews": "all",
         "key": "place",
         "sliced_by": "place",
         "inputs": {
@@ -21,7 +19,7 @@
 with places as (
     select price_list, sku, from_quantity, place from {{ ref("agreed_prices") }} where place is not null
     union
-    select * from {{ previous("selling_prices", columns="price_list, sku, from_quantity, place", of_ever=true) }}
+    select * from {{ previous("selling_prices", columns="price_list, sku, from_quantity, place") }}
 ),
 
 agreed as (

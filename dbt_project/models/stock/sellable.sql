@@ -1,9 +1,7 @@
 -- What may still be sold of each SKU: counts at their as-of time, plus movements since, less what is promised, less safety.
 -- What stands in a store is sold by that store, and to who comes for it: it is counted and promised apart.
 {{ config(
-    materialized="renewed",
     meta={
-        "renews": "all",
         "key": "sku",
         "sliced_by": "sku",
         "inputs": {

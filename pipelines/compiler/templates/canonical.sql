@@ -1,11 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- << e.entity.meaning >> For each field its owner's word wins, whatever order the messages came in.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": {"touched_<< e.name >>": 30000}},
-    tags=["sync_<< e.name >>"],
-) }}
--- depends_on: {{ ref("touched_<< e.name >>") }}
+{{ config(tags=["sync_<< e.name >>"]) }}
 <% set key = e.key | join(", ") %>
 <% set among = (e.origins_among | list + [""]) | join(", ") %>
 
@@ -15,13 +10,13 @@ messages as (
     select
         * exclude (by_whom<< ", told_as" if not e.withdrawal >>) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
-    from {{ told_of(ref("stg_<< e.name >>"), ref("links_<< e.name >>"), key="<< key >>") }}
+    from {{ told_of(ref("stg_<< e.name >>"), ref("links_<< e.name >>"), ref("touched_<< e.name >>"), key="<< key >>") }}
 ),
 <% else %>
 messages as (
     select stg.* replace (cast(stg.order_key as hugeint) as order_key), false as is_ours
     from {{ ref("stg_<< e.name >>") }} as stg
-    semi join {{ keys_in_turn() }} using (<< key >>)
+    semi join {{ ref("touched_<< e.root.entity >>") }} using (<< key >>)
 ),
 <% endif %>
 
@@ -30,7 +25,7 @@ messages as (
 joined as (
     select key as << key >>, max(happened_at) as joined_at
     from {{ ref("ledger_<< e.name >>") }}
-    where kind = 'linked' and by_whom <> 'courier' and key in (select << key >> from {{ keys_in_turn() }})
+    where kind = 'linked' and by_whom <> 'courier' and key in (select << key >> from {{ ref("touched_<< e.root.entity >>") }})
     group by key
 ),
 
@@ -125,9 +120,9 @@ decisions as (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_<< e.name >>") }}
 <% if e.key | length == 1 %>
-        where kind in ('decided', 'revoked') and key in (select << key >> from {{ keys_in_turn() }})
+        where kind in ('decided', 'revoked') and key in (select << key >> from {{ ref("touched_<< e.root.entity >>") }})
 <% else %>
-        join {{ keys_in_turn() }} on concat_ws('|', << key >>) = key
+        join {{ ref("touched_<< e.root.entity >>") }} on concat_ws('|', << key >>) = key
         where kind in ('decided', 'revoked')
 <% endif %>
     )

@@ -1,11 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where a system's word on << e.name >> and ours differ: a field changed by who does not own it, or a status taken back by who does.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": {"touched_<< e.name >>": 100000}},
-    tags=["sync_<< e.name >>"],
-) }}
--- depends_on: {{ ref("touched_<< e.name >>") }}
+{{ config(tags=["sync_<< e.name >>"]) }}
 <% set key = e.key[0] %>
 
 with
@@ -13,14 +8,14 @@ with
 deliveries as (
     select key as << key >>, system, max(happened_at) as delivered_at
     from {{ ref("ledger_<< e.name >>") }}
-    where kind in ('delivered', 'held') and key in (select << key >> from {{ keys_in_turn() }})
+    where kind in ('delivered', 'held') and key in (select << key >> from {{ ref("touched_<< e.root.entity >>") }})
     group by key, system
 ),
 
 -- What each system said since it last took a delivery: the first of it shows how it keeps what it took.
 messages as (
     select told.*
-    from {{ told_of(ref("stg_<< e.name >>"), ref("links_<< e.name >>"), key="<< key >>") }} as told
+    from {{ told_of(ref("stg_<< e.name >>"), ref("links_<< e.name >>"), ref("touched_<< e.name >>"), key="<< key >>") }} as told
     left join deliveries using (<< key >>, system)
     where not is_rejected and (delivered_at is null or received_at >= delivered_at)
 ),
@@ -56,7 +51,7 @@ steps_back as (
     select
         << key >>, system, '<< field >>' as field, 'forbidden' as on_foreign_write,
         our_value as value_before, arg_max(<< field >>, order_key) as value_now, arg_max(received_at, order_key) as seen_at, our_value
-    from {{ told_of(ref("stg_<< e.name >>"), ref("links_<< e.name >>"), key="<< key >>") }} as told
+    from {{ told_of(ref("stg_<< e.name >>"), ref("links_<< e.name >>"), ref("touched_<< e.name >>"), key="<< key >>") }} as told
     join (select << key >>, origin_system, << (e.origins_among | list + [""]) | join(", ") >><< field >> as our_value from {{ ref("<< e.name >>") }}) as ours using (<< key >>)
     where said.<< field >> and broken.<< field >> is null and << field >> is not null and not is_rejected and << e.any_owner(field) >>
         and << key >> not in (

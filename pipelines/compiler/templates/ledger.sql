@@ -1,10 +1,10 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What couriers and people did with << e.name >>.
-{{ config(materialized="renewed", meta={"renews": "batch", "column": "ledger_id"}, full_refresh=false, tags=["sync_<< e.name >>"]) }}
+{{ config(tags=["sync_<< e.name >>"]) }}
 
 select ledger_id, key, kind, system, remote_id, field, value, flow, by_whom, happened_at
 from {{ source("concord", "ledger") }}
-where {{ in_batch("ledger_id") }} and entity = '<< e.name >>'
+where entity = '<< e.name >>'
 <% if e.entity.of %>
 
 union all
@@ -14,5 +14,5 @@ select
     ledger_id, key || '/' || part, kind, system, remote_id || '/' || part, field, value, flow, by_whom, happened_at
 from {{ source("concord", "ledger") }}
 cross join (select unnest([<< e.entity.each | listed >>]) as part)
-where {{ in_batch("ledger_id") }} and entity = '<< e.entity.of >>' and kind in ('linked', 'unlinked')
+where entity = '<< e.entity.of >>' and kind in ('linked', 'unlinked')
 <% endif %>

@@ -1,11 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- << e.entity.meaning >> << "The newest message of each who owns whether they are" if e.entity.exists else "Its parent's winning message alone" >> decides which exist; one that went has `removed_at`.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "<< e.root_key | join(", ") >>", "touched": "touched_<< e.root.entity >>", "at_once": {"touched_<< e.root.entity >>": 100000, "stg_<< e.name >>": 300000}},
-    tags=["sync_<< e.root.entity >>"],
-) }}
--- depends_on: {{ ref("touched_<< e.root.entity >>") }}
+{{ config(tags=["sync_<< e.root.entity >>"]) }}
 <% set key = e.key | join(", ") %>
 <% set parent_key = e.root_key[0] %>
 <% set tellers = e.tellers %>
@@ -14,7 +9,7 @@ with parents as (
     select << parent_key >>, origin_system, << (e.origins_among | list + [""]) | join(", ") >>lines_inbox_id, changed_at<% if tellers %><% for field in tellers.parent_fields %>, << field >><% endfor %><% endif %>
 
     from {{ ref("<< e.root.entity >>") }}
-    where << parent_key >> in (select << parent_key >> from {{ keys_in_turn() }})
+    where << parent_key >> in (select << parent_key >> from {{ ref("touched_<< e.root.entity >>") }})
 ),
 
 <% if tellers %>
@@ -23,7 +18,7 @@ told_last as (
     select << parent_key >>, system, part, arg_max(inbox_id, order_key) as inbox_id
     from (
         select *, unnest(<< tellers.parts_of_message >>) as part
-        from {{ told_of(ref("stg_<< e.root.entity >>"), ref("links_<< e.root.entity >>"), key="<< parent_key >>") }}
+        from {{ told_of(ref("stg_<< e.root.entity >>"), ref("links_<< e.root.entity >>"), ref("touched_<< e.root.entity >>"), key="<< parent_key >>") }}
         join parents using (<< parent_key >>)
         where tells_lines and not is_rejected and << e.existence_condition >>
     )
@@ -39,7 +34,7 @@ messages as (
         << "(lines.inbox_id, " ~ tellers.part_of_row ~ ") in (select (inbox_id, part) from told_last)" if tellers else "lines.inbox_id = parents.lines_inbox_id" >> as is_current<% if tellers and tellers.parent_fields %>,
         struct_pack(<% for field in tellers.parent_fields %><< field >> := parents.<< field >><< ", " if not loop.last >><% endfor %>) as << e.root.entity >><% endif %>
 
-    from {{ told_of(ref("stg_<< e.root.entity >>"), ref("links_<< e.root.entity >>"), key="<< parent_key >>") }} as told
+    from {{ told_of(ref("stg_<< e.root.entity >>"), ref("links_<< e.root.entity >>"), ref("touched_<< e.root.entity >>"), key="<< parent_key >>") }} as told
     join parents using (<< parent_key >>)
     join {{ ref("stg_<< e.name >>") }} as lines using (inbox_id)
     where not told.is_rejected

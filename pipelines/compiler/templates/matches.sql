@@ -1,7 +1,7 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Records of different systems that may be one: what the map calls a match. What is sure is linked after this build,
 -- what is not waits for a person; until then the younger of the two goes nowhere.
-{{ config(materialized="renewed", meta={"renews": "all"}, tags=["sync_<< e.name >>"]) }}
+{{ config(tags=["sync_<< e.name >>"]) }}
 <% set key = e.key[0] %>
 
 with records as (

@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where two systems disagree about << e.name >>, field by field, with who answers and what to do.
 {{ config(
-    materialized="renewed",
-    meta={"renews": "anew", "key": "<< e.key[0] >>", "sampled": "stg_<< e.name >>", "at_once": {"snapshots_<< e.name >>": 1000000}},
+    materialized="in_turns",
+    meta={"key": "<< e.key[0] >>", "sampled": "stg_<< e.name >>", "counted": "snapshots_<< e.name >>", "at_once": 1000000},
     tags=["reconcile_<< e.name >>"],
 ) }}
 <% set key = e.key[0] %>

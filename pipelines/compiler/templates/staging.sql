@@ -1,11 +1,7 @@
 <% set is_child = e.entity.parent is not none %>
 -- generated from pipelines/map by `concord write`; do not edit
 -- << "One row per line of a message" if is_child else "One row per message" >> about << e.name >>, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_<< e.root.entity >>", "at_once": {"landing_<< e.root.entity >>": 60000}},
-    tags=["sync_<< e.root.entity >>"],
-) }}
+{{ config(tags=["sync_<< e.root.entity >>"]) }}
 
 with
 <% for source in e.sources %>
@@ -23,7 +19,7 @@ with
                 json_extract(payload, [<< hoist.places.payload | listed >>]) as heard,
                 as_list(<< source.says.unfold >>) as items
             from {{ ref("landing_<< e.root.entity >>") }}
-            where system = '<< source.system.system >>' and stream = '<< source.stream_name >>' and {{ in_turn_of_batch("inbox_id") }}
+            where system = '<< source.system.system >>' and stream = '<< source.stream_name >>'
         )
     ),
     lines as (
@@ -76,7 +72,7 @@ with
             *, json_extract(payload, [<< hoist.places.payload | listed >>]) as heard,
             << source.stream.file.as_of if source.stream.file and source.stream.file.as_of else "cast(null as varchar)" >> as as_of
         from {{ ref("landing_<< e.root.entity >>") }}
-        where system = '<< source.system.system >>' and stream = '<< source.stream_name >>' and {{ in_turn_of_batch("inbox_id") }}
+        where system = '<< source.system.system >>' and stream = '<< source.stream_name >>'
     )
 <% endif %>
 <% if source.says.when %>
@@ -158,12 +154,12 @@ bad_<< child.name >> as (
     from (
         select inbox_id, position, << "sku" if "sku" in child.fields else "null as sku" >>, unnest(reasons) as reason
         from {{ ref("stg_<< child.name >>") }}
-        where len(reasons) > 0 and {{ in_turn_of_batch("inbox_id") }}
+        where len(reasons) > 0
 <% if child.has_line_ids %>
         union all
         select inbox_id, max(position), << "arg_max(sku, position)" if "sku" in child.fields else "null" >>, 'has the id of another line: ' || << child.key[-1] >>
         from {{ ref("stg_<< child.name >>") }}
-        where << child.key[-1] >> is not null and {{ in_turn_of_batch("inbox_id") }}
+        where << child.key[-1] >> is not null
         group by inbox_id, << child.key[-1] >>
         having count(*) > 1
 <% endif %>
@@ -178,7 +174,7 @@ doubtful_<< child.name >> as (
     from (
         select inbox_id, position, << child.key[-1] >>, unnest(warnings) as warning
         from {{ ref("stg_<< child.name >>") }}
-        where len(warnings) > 0 and {{ in_turn_of_batch("inbox_id") }}
+        where len(warnings) > 0
     )
     group by inbox_id
 )

@@ -19,7 +19,6 @@ goods as (
             << sum.rate_of_line >> as rate
 <% endif %>
         from {{ ref("stg_<< lines.entity >>") }}
-        where {{ in_turn_of_batch("inbox_id") }}
     )
     group by inbox_id
 ),

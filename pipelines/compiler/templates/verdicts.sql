@@ -1,18 +1,13 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about << e.name >>, the first that matches.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "told", "column": "inbox_id", "key": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>"},
-    tags=["sync_<< e.name >>"],
-) }}
--- depends_on: {{ ref("touched_<< e.name >>") }}
+{{ config(tags=["sync_<< e.name >>"]) }}
 <% set key = e.key | join(", ") %>
 
 with told as (
 <% if e.key | length == 1 %>
-    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_<< e.name >>"), ref("links_<< e.name >>"), key="<< key >>") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_<< e.name >>"), ref("links_<< e.name >>"), ref("touched_<< e.name >>"), key="<< key >>") }}
 <% else %>
-    select * from {{ ref("stg_<< e.name >>") }} semi join {{ keys_in_turn() }} using (<< key >>)
+    select * from {{ ref("stg_<< e.name >>") }} semi join {{ ref("touched_<< e.root.entity >>") }} using (<< key >>)
 <% endif %>
 
     union all by name
@@ -28,7 +23,7 @@ with told as (
 <% endif %>
         where {{ in_batch("inbox_id") }}
     )
-    anti join {{ keys_in_turn() }} using (<< key >>)
+    anti join {{ ref("touched_<< e.root.entity >>") }} using (<< key >>)
 ),
 
 messages as (
@@ -47,7 +42,7 @@ from messages
 records as (
     select << key >>, winners
     from {{ ref("<< e.name >>") }}
-    semi join {{ keys_in_turn() }} using (<< key >>)
+    semi join {{ ref("touched_<< e.root.entity >>") }} using (<< key >>)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),

@@ -1,15 +1,10 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What each destination should now hold of << e.name >>: one row per flow, destination and record.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "<< e.key | join(", ") >>", "touched": "touched_<< e.name >>", "at_once": {"touched_<< e.name >>": 30000<% for child in e.children %>, "<< child.name >>": 75000<% endfor %>}},
-    tags=["sync_<< e.name >>"],
-) }}
--- depends_on: {{ ref("touched_<< e.name >>") }}
+{{ config(tags=["sync_<< e.name >>"]) }}
 <% set key = e.key[0] %>
 
 with records as (
-    select * from {{ ref("<< e.name >>") }} where << key >> in (select << key >> from {{ keys_in_turn() }})
+    select * from {{ ref("<< e.name >>") }} where << key >> in (select << key >> from {{ ref("touched_<< e.root.entity >>") }})
 ),
 
 <% for child in e.children %>

@@ -145,7 +145,7 @@ class ScheduledChecks:
     def tests_of(self, entity: str) -> list[DbtTest]:
         """dbt's tests of the entity's own models."""
         family = {member.entity for member in self.the_map.family(entity)}
-        names = family | {f"landing_{entity}", f"{entity}_verdicts"}
+        names = family | {f"{entity}_verdicts"}
         return [test for test in self.dbt_tests if test.model in names]
 
     def _has_conflicts(self, entity: str) -> bool:

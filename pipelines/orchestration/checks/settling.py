@@ -10,7 +10,6 @@ import numpy as np
 from pipelines.language.schema import IntegrationMap
 from pipelines.orchestration.checks.result import result
 from pipelines.stages.matching import doubts
-from resources.host import settings
 from resources.lake.records import Asking, ids_judged
 from resources.store.store import Store
 
@@ -122,7 +121,7 @@ class SettlingChecks:
         return result(f"{entity}_verdicts", "books_balance", passed=not wrong, told=told, metadata=metadata)
 
     def _quarantine(self, entity: str, *, store: Store, db: Asking) -> dg.AssetCheckResult:
-        seen, bad = _judged_in_the_last_day(entity, store, db)
+        seen, bad = _judged_in_the_last_day(entity, store)
         share = bad / seen if seen else 0.0
         passed = share <= QUARANTINE_SHARE
         told = f"{bad} of the last day's {seen} messages about {entity} are quarantined ({share:.1%})"
@@ -184,15 +183,7 @@ class SettlingChecks:
         return [name for name, field in self.the_map.entities[entity].fields.items() if field.ladder]
 
 
-def _judged_in_the_last_day(entity: str, store: Store, db: Asking) -> tuple[int, int]:
+def _judged_in_the_last_day(entity: str, store: Store) -> tuple[int, int]:
     """How many messages were judged, and how many of them are quarantined."""
-    if settings.is_settled_in_postgres():
-        row = store.one("judged_in_the_last_day", entity=entity) or {"messages": 0, "quarantined": 0}
-        return row["messages"], row["quarantined"]
-    counted = db.execute(
-        f"""
-        select count(*), count(*) filter (where verdict = 'quarantined')
-        from {entity}_verdicts where received_at > now() - interval '1 day'
-        """
-    ).fetchone()
-    return counted or (0, 0)
+    row = store.one("judged_in_the_last_day", entity=entity) or {"messages": 0, "quarantined": 0}
+    return row["messages"], row["quarantined"]

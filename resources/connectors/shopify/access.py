@@ -1,4 +1,4 @@
-"""The access token with which we ask Shopify: granted to an app for a day and renewed, or given once and for ever."""
+"""The access token with which we ask Shopify: granted to an app for a day and asked for anew, or given once and for ever."""
 
 import re
 import time
@@ -57,16 +57,16 @@ class Granted:
     def __init__(self, base_url: str, client_id: str, client_secret: str) -> None:
         self.url = f"{base_url.rstrip('/')}/admin/oauth/access_token"
         self._app = {"client_id": client_id, "client_secret": client_secret}
-        self._held = ("", 0.0)  # the token, and when it is to be renewed
+        self._held = ("", 0.0)  # the token, and when the next is asked for
 
     def token(self) -> str:
-        token, renewed_at = self._held
-        if not token or time.monotonic() >= renewed_at:
+        token, ends_at = self._held
+        if not token or time.monotonic() >= ends_at:
             token, _ = self._held = self._ask()
         return token
 
     def has_another(self, refused: str) -> bool:
-        if self._held[0] == refused:  # else another thread has renewed it meanwhile
+        if self._held[0] == refused:  # else another thread has a new one meanwhile
             self._held = ("", 0.0)
         return True
 

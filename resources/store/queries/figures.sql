@@ -5,12 +5,6 @@ from inbox
 where inbox_id > :after_inbox_id
 group by system, stream
 
--- name: newest_settled
-select entity, (
-    select max(batch_id) from batches where batches.entity = told.entity and settled_at is not null
-) as batch_id
-from unnest(cast(:entities as text[])) as told (entity)
-
 -- name: count_deliveries
 select
     flow,

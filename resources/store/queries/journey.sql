@@ -34,12 +34,6 @@ where inbox_id > coalesce((select max(upto_inbox_id) from batches where entity =
 order by inbox_id
 limit 50
 
--- name: alerts_about
-select subject, kind, steward, sentence, raised_at
-from alerts
-where over_at is null and subject = any(cast(:subjects as text[]))
-order by raised_at
-
 -- name: deliveries_named
 select delivery_id, flow, key, version, cast(status as text) as status, parked_because
 from outbox

@@ -243,9 +243,6 @@ where birth <> 'unsent' and not is_held
 group by flow, birth, parked_because
 order by flow, birth, parked_because
 
--- name: count_unsent
-select count(*) as unsent from judged_now where birth = 'unsent'
-
 -- name: held_births
 select flow, key, held_because from judged_now
 where is_held and (birth is not null or exists (

@@ -4,7 +4,7 @@
 -- little: it changes what is known of links and echoes, not what is wanted.
 with asked as (
     select * from jsonb_to_recordset(cast(:asked as jsonb))
-        as asked (entity text, of text, fingerprint text, reads text[], needs text[], streams jsonb)
+        as asked (entity text, of text, fingerprint text, needs text[], streams jsonb)
 )
 select
     asked.entity,
@@ -33,11 +33,7 @@ select
           and (entity = asked.entity and kind in ('linked', 'delivered')
                or entity = asked.of and kind in ('linked', 'unlinked'))
     ) as has_deliveries,
-    exists (select from wakes where entity = asked.entity)
-    or not cast(:by_value as boolean) and exists (
-        select from batches
-        where (entity = any(asked.reads) or asked.entity = any(wakes)) and settled_at > last.opened_at
-    ) as has_neighbours
+    exists (select from wakes where entity = asked.entity) as has_neighbours
 from asked
 left join lateral (
     select batch_id, upto_inbox_id, upto_ledger_id, fingerprint, opened_at, turns_at from batches

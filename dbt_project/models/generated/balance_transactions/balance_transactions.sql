@@ -1,18 +1,13 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per movement of the balance at the payment service, a payment, a refund or a fee, with what it cost. For each field its owner's word wins, whatever order the messages came in.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "transaction_number", "touched": "touched_balance_transactions", "at_once": {"touched_balance_transactions": 30000}},
-    tags=["sync_balance_transactions"],
-) }}
--- depends_on: {{ ref("touched_balance_transactions") }}
+{{ config(tags=["sync_balance_transactions"]) }}
 
 with
 messages as (
     select
         * exclude (by_whom, told_as) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
-    from {{ told_of(ref("stg_balance_transactions"), ref("links_balance_transactions"), key="transaction_number") }}
+    from {{ told_of(ref("stg_balance_transactions"), ref("links_balance_transactions"), ref("touched_balance_transactions"), key="transaction_number") }}
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -111,7 +106,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_balance_transactions") }}
-        where kind in ('decided', 'revoked') and key in (select transaction_number from {{ keys_in_turn() }})
+        where kind in ('decided', 'revoked') and key in (select transaction_number from {{ ref("touched_balance_transactions") }})
     )
     where age = 1 and kind = 'decided'
     group by key

@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about balance_transactions, the first that matches.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "told", "column": "inbox_id", "key": "transaction_number", "touched": "touched_balance_transactions"},
-    tags=["sync_balance_transactions"],
-) }}
--- depends_on: {{ ref("touched_balance_transactions") }}
+{{ config(tags=["sync_balance_transactions"]) }}
 
 with told as (
-    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_balance_transactions"), ref("links_balance_transactions"), key="transaction_number") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_balance_transactions"), ref("links_balance_transactions"), ref("touched_balance_transactions"), key="transaction_number") }}
 
     union all by name
 
@@ -19,7 +14,7 @@ with told as (
         left join {{ ref("links_balance_transactions") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join {{ keys_in_turn() }} using (transaction_number)
+    anti join {{ ref("touched_balance_transactions") }} using (transaction_number)
 ),
 
 messages as (
@@ -32,7 +27,7 @@ messages as (
 records as (
     select transaction_number, winners
     from {{ ref("balance_transactions") }}
-    semi join {{ keys_in_turn() }} using (transaction_number)
+    semi join {{ ref("touched_balance_transactions") }} using (transaction_number)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),

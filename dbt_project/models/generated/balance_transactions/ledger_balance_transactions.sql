@@ -1,7 +1,7 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What couriers and people did with balance_transactions.
-{{ config(materialized="renewed", meta={"renews": "batch", "column": "ledger_id"}, full_refresh=false, tags=["sync_balance_transactions"]) }}
+{{ config(tags=["sync_balance_transactions"]) }}
 
 select ledger_id, key, kind, system, remote_id, field, value, flow, by_whom, happened_at
 from {{ source("concord", "ledger") }}
-where {{ in_batch("ledger_id") }} and entity = 'balance_transactions'
+where entity = 'balance_transactions'

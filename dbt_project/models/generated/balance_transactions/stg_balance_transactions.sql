@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per message about balance_transactions, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_balance_transactions", "at_once": {"landing_balance_transactions": 60000}},
-    tags=["sync_balance_transactions"],
-) }}
+{{ config(tags=["sync_balance_transactions"]) }}
 
 with
 stripe_balance_transactions as (
@@ -42,7 +38,7 @@ stripe_balance_transactions as (
             *, json_extract(payload, ['$.id', '$.as_of', '$.type', '$.source.payment_intent', '$.source', '$.payout', '$.currency', '$.amount', '$.fee', '$.net', '$.created', '$.available_on']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_balance_transactions") }}
-        where system = 'stripe' and stream = 'balance_transactions' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'stripe' and stream = 'balance_transactions'
     )
 ),
 

@@ -1,25 +1,20 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per person and channel, whether that person may be written to there. For each field its owner's word wins, whatever order the messages came in.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "consent_number", "touched": "touched_consents", "at_once": {"touched_consents": 30000}},
-    tags=["sync_consents"],
-) }}
--- depends_on: {{ ref("touched_consents") }}
+{{ config(tags=["sync_consents"]) }}
 
 with
 messages as (
     select
         * exclude (by_whom) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
-    from {{ told_of(ref("stg_consents"), ref("links_consents"), key="consent_number") }}
+    from {{ told_of(ref("stg_consents"), ref("links_consents"), ref("touched_consents"), key="consent_number") }}
 ),
 
 -- Since when records that were told apart are known to be one.
 joined as (
     select key as consent_number, max(happened_at) as joined_at
     from {{ ref("ledger_consents") }}
-    where kind = 'linked' and by_whom <> 'courier' and key in (select consent_number from {{ keys_in_turn() }})
+    where kind = 'linked' and by_whom <> 'courier' and key in (select consent_number from {{ ref("touched_consents") }})
     group by key
 ),
 
@@ -124,7 +119,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_consents") }}
-        where kind in ('decided', 'revoked') and key in (select consent_number from {{ keys_in_turn() }})
+        where kind in ('decided', 'revoked') and key in (select consent_number from {{ ref("touched_consents") }})
     )
     where age = 1 and kind = 'decided'
     group by key

@@ -1,24 +1,19 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where a system's word on consents and ours differ: a field changed by who does not own it, or a status taken back by who does.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "consent_number", "touched": "touched_consents", "at_once": {"touched_consents": 100000}},
-    tags=["sync_consents"],
-) }}
--- depends_on: {{ ref("touched_consents") }}
+{{ config(tags=["sync_consents"]) }}
 
 with
 deliveries as (
     select key as consent_number, system, max(happened_at) as delivered_at
     from {{ ref("ledger_consents") }}
-    where kind in ('delivered', 'held') and key in (select consent_number from {{ keys_in_turn() }})
+    where kind in ('delivered', 'held') and key in (select consent_number from {{ ref("touched_consents") }})
     group by key, system
 ),
 
 -- What each system said since it last took a delivery: the first of it shows how it keeps what it took.
 messages as (
     select told.*
-    from {{ told_of(ref("stg_consents"), ref("links_consents"), key="consent_number") }} as told
+    from {{ told_of(ref("stg_consents"), ref("links_consents"), ref("touched_consents"), key="consent_number") }} as told
     left join deliveries using (consent_number, system)
     where not is_rejected and (delivered_at is null or received_at >= delivered_at)
 ),

@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about consents, the first that matches.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "told", "column": "inbox_id", "key": "consent_number", "touched": "touched_consents"},
-    tags=["sync_consents"],
-) }}
--- depends_on: {{ ref("touched_consents") }}
+{{ config(tags=["sync_consents"]) }}
 
 with told as (
-    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_consents"), ref("links_consents"), key="consent_number") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_consents"), ref("links_consents"), ref("touched_consents"), key="consent_number") }}
 
     union all by name
 
@@ -19,7 +14,7 @@ with told as (
         left join {{ ref("links_consents") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join {{ keys_in_turn() }} using (consent_number)
+    anti join {{ ref("touched_consents") }} using (consent_number)
 ),
 
 messages as (
@@ -32,7 +27,7 @@ messages as (
 records as (
     select consent_number, winners
     from {{ ref("consents") }}
-    semi join {{ keys_in_turn() }} using (consent_number)
+    semi join {{ ref("touched_consents") }} using (consent_number)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),

@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where two systems disagree about consents, field by field, with who answers and what to do.
 {{ config(
-    materialized="renewed",
-    meta={"renews": "anew", "key": "consent_number", "sampled": "stg_consents", "at_once": {"snapshots_consents": 1000000}},
+    materialized="in_turns",
+    meta={"key": "consent_number", "sampled": "stg_consents", "counted": "snapshots_consents", "at_once": 1000000},
     tags=["reconcile_consents"],
 ) }}
 

@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per message about consents, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_consents", "at_once": {"landing_consents": 60000}},
-    tags=["sync_consents"],
-) }}
+{{ config(tags=["sync_consents"]) }}
 
 with
 shopify_orders_1 as (
@@ -42,7 +38,7 @@ shopify_orders_1 as (
             *, json_extract(payload, ['$.customer.id', '$.customer.email_marketing_consent.state', '$.customer.email_marketing_consent.consent_updated_at', '$.customer.created_at', '$.updated_at', '$.customer', '$.customer.email_marketing_consent.opt_in_level']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_consents") }}
-        where system = 'shopify' and stream = 'orders' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'orders'
     )
     where (((heard[1] ->> '$')) is not null) and (coalesce((heard[2] ->> '$'), 'not_subscribed') <> 'not_subscribed')
 ),
@@ -81,7 +77,7 @@ shopify_orders_2 as (
             *, json_extract(payload, ['$.customer.id', '$.customer.sms_marketing_consent.state', '$.customer.sms_marketing_consent.consent_updated_at', '$.customer.created_at', '$.updated_at', '$.customer', '$.customer.sms_marketing_consent.opt_in_level']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_consents") }}
-        where system = 'shopify' and stream = 'orders' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'orders'
     )
     where (((heard[1] ->> '$')) is not null) and (coalesce((heard[2] ->> '$'), 'not_subscribed') <> 'not_subscribed')
 ),
@@ -120,7 +116,7 @@ shopify_orders_read_1 as (
             *, json_extract(payload, ['$.customer.legacyResourceId', '$.customer.defaultEmailAddress.marketingState', '$.customer.defaultEmailAddress.marketingUpdatedAt', '$.customer.createdAt', '$.updatedAt', '$.customer', '$.customer.defaultEmailAddress.marketingOptInLevel']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_consents") }}
-        where system = 'shopify' and stream = 'orders_read' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'orders_read'
     )
     where (((heard[1] ->> '$')) is not null) and (coalesce((heard[2] ->> '$'), 'NOT_SUBSCRIBED') <> 'NOT_SUBSCRIBED')
 ),
@@ -159,7 +155,7 @@ shopify_orders_read_2 as (
             *, json_extract(payload, ['$.customer.legacyResourceId', '$.customer.defaultPhoneNumber.marketingState', '$.customer.defaultPhoneNumber.marketingUpdatedAt', '$.customer.createdAt', '$.updatedAt', '$.customer', '$.customer.defaultPhoneNumber.marketingOptInLevel']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_consents") }}
-        where system = 'shopify' and stream = 'orders_read' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'orders_read'
     )
     where (((heard[1] ->> '$')) is not null) and (coalesce((heard[2] ->> '$'), 'NOT_SUBSCRIBED') <> 'NOT_SUBSCRIBED')
 ),
@@ -198,7 +194,7 @@ shopify_customers_1 as (
             *, json_extract(payload, ['$.id', '$.email_marketing_consent.state', '$.email_marketing_consent.consent_updated_at', '$.created_at', '$.updated_at', '$.email_marketing_consent', '$.email_marketing_consent.opt_in_level', '$.default_address']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_consents") }}
-        where system = 'shopify' and stream = 'customers' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'customers'
     )
     where (coalesce((heard[2] ->> '$'), 'not_subscribed') <> 'not_subscribed')
 ),
@@ -237,7 +233,7 @@ shopify_customers_2 as (
             *, json_extract(payload, ['$.id', '$.sms_marketing_consent.state', '$.sms_marketing_consent.consent_updated_at', '$.created_at', '$.updated_at', '$.sms_marketing_consent', '$.sms_marketing_consent.opt_in_level', '$.default_address']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_consents") }}
-        where system = 'shopify' and stream = 'customers' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'customers'
     )
     where (coalesce((heard[2] ->> '$'), 'not_subscribed') <> 'not_subscribed')
 ),
@@ -276,7 +272,7 @@ shopify_customers_read_1 as (
             *, json_extract(payload, ['$.legacyResourceId', '$.defaultEmailAddress.marketingState', '$.defaultEmailAddress.marketingUpdatedAt', '$.createdAt', '$.updatedAt', '$.defaultEmailAddress', '$.defaultEmailAddress.marketingOptInLevel', '$.defaultAddress']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_consents") }}
-        where system = 'shopify' and stream = 'customers_read' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'customers_read'
     )
     where (coalesce((heard[2] ->> '$'), 'NOT_SUBSCRIBED') <> 'NOT_SUBSCRIBED')
 ),
@@ -315,7 +311,7 @@ shopify_customers_read_2 as (
             *, json_extract(payload, ['$.legacyResourceId', '$.defaultPhoneNumber.marketingState', '$.defaultPhoneNumber.marketingUpdatedAt', '$.createdAt', '$.updatedAt', '$.defaultPhoneNumber', '$.defaultPhoneNumber.marketingOptInLevel', '$.defaultAddress']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_consents") }}
-        where system = 'shopify' and stream = 'customers_read' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'customers_read'
     )
     where (coalesce((heard[2] ->> '$'), 'NOT_SUBSCRIBED') <> 'NOT_SUBSCRIBED')
 ),
@@ -354,7 +350,7 @@ tryton_crm_subscriptions_1 as (
             *, json_extract(payload, ['$.contact', '$.list', '$.write_date', '$.state', '$.how', '$.written_by']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_consents") }}
-        where system = 'tryton_crm' and stream = 'subscriptions' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'tryton_crm' and stream = 'subscriptions'
     )
     where (((heard[1] ->> '$')) is not null) and ((heard[2] ->> '$') = 'Newsletter')
 ),
@@ -393,7 +389,7 @@ tryton_crm_subscriptions_2 as (
             *, json_extract(payload, ['$.contact', '$.list', '$.write_date', '$.state', '$.how', '$.written_by']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_consents") }}
-        where system = 'tryton_crm' and stream = 'subscriptions' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'tryton_crm' and stream = 'subscriptions'
     )
     where (((heard[1] ->> '$')) is not null) and ((heard[2] ->> '$') = 'Text messages')
 ),

@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What each destination should now hold of consents: one row per flow, destination and record.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "consent_number", "touched": "touched_consents", "at_once": {"touched_consents": 30000}},
-    tags=["sync_consents"],
-) }}
--- depends_on: {{ ref("touched_consents") }}
+{{ config(tags=["sync_consents"]) }}
 
 with records as (
-    select * from {{ ref("consents") }} where consent_number in (select consent_number from {{ keys_in_turn() }})
+    select * from {{ ref("consents") }} where consent_number in (select consent_number from {{ ref("touched_consents") }})
 ),
 
 -- The newest thing that a person asked of each flow, of it alone or of all.

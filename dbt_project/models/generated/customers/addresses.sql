@@ -1,16 +1,11 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per customer and kind of address, the one that holds unless somebody says otherwise. The newest message of each who owns whether they are decides which exist; one that went has `removed_at`.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "customer_number", "touched": "touched_customers", "at_once": {"touched_customers": 100000, "stg_addresses": 300000}},
-    tags=["sync_customers"],
-) }}
--- depends_on: {{ ref("touched_customers") }}
+{{ config(tags=["sync_customers"]) }}
 
 with parents as (
     select customer_number, origin_system, lines_inbox_id, changed_at, tax_number
     from {{ ref("customers") }}
-    where customer_number in (select customer_number from {{ keys_in_turn() }})
+    where customer_number in (select customer_number from {{ ref("touched_customers") }})
 ),
 
 -- What each who may say so told last of which exist.
@@ -18,7 +13,7 @@ told_last as (
     select customer_number, system, part, arg_max(inbox_id, order_key) as inbox_id
     from (
         select *, unnest(case when system = 'shopify' and stream = 'customers' then ['shipping'] when system = 'shopify' and stream = 'customers_read' then ['shipping'] else ['shipping', 'any other'] end) as part
-        from {{ told_of(ref("stg_customers"), ref("links_customers"), key="customer_number") }}
+        from {{ told_of(ref("stg_customers"), ref("links_customers"), ref("touched_customers"), key="customer_number") }}
         join parents using (customer_number)
         where tells_lines and not is_rejected and (system = 'shopify' or system = 'tryton')
     )
@@ -31,7 +26,7 @@ messages as (
         cast(told.order_key as hugeint) as order_key, told.is_rejected, told.occurred_at, parents.changed_at as parent_changed_at,
         (lines.inbox_id, if(kind in ('shipping'), kind, 'any other')) in (select (inbox_id, part) from told_last) as is_current,
         struct_pack(tax_number := parents.tax_number) as customers
-    from {{ told_of(ref("stg_customers"), ref("links_customers"), key="customer_number") }} as told
+    from {{ told_of(ref("stg_customers"), ref("links_customers"), ref("touched_customers"), key="customer_number") }} as told
     join parents using (customer_number)
     join {{ ref("stg_addresses") }} as lines using (inbox_id)
     where not told.is_rejected

@@ -1,18 +1,13 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per customer, whichever system knew them first. For each field its owner's word wins, whatever order the messages came in.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "customer_number", "touched": "touched_customers", "at_once": {"touched_customers": 30000}},
-    tags=["sync_customers"],
-) }}
--- depends_on: {{ ref("touched_customers") }}
+{{ config(tags=["sync_customers"]) }}
 
 with
 messages as (
     select
         * exclude (by_whom, told_as) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
-    from {{ told_of(ref("stg_customers"), ref("links_customers"), key="customer_number") }}
+    from {{ told_of(ref("stg_customers"), ref("links_customers"), ref("touched_customers"), key="customer_number") }}
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -118,7 +113,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_customers") }}
-        where kind in ('decided', 'revoked') and key in (select customer_number from {{ keys_in_turn() }})
+        where kind in ('decided', 'revoked') and key in (select customer_number from {{ ref("touched_customers") }})
     )
     where age = 1 and kind = 'decided'
     group by key

@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about customers, the first that matches.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "told", "column": "inbox_id", "key": "customer_number", "touched": "touched_customers"},
-    tags=["sync_customers"],
-) }}
--- depends_on: {{ ref("touched_customers") }}
+{{ config(tags=["sync_customers"]) }}
 
 with told as (
-    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_customers"), ref("links_customers"), key="customer_number") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_customers"), ref("links_customers"), ref("touched_customers"), key="customer_number") }}
 
     union all by name
 
@@ -19,7 +14,7 @@ with told as (
         left join {{ ref("links_customers") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join {{ keys_in_turn() }} using (customer_number)
+    anti join {{ ref("touched_customers") }} using (customer_number)
 ),
 
 messages as (
@@ -32,7 +27,7 @@ messages as (
 records as (
     select customer_number, winners
     from {{ ref("customers") }}
-    semi join {{ keys_in_turn() }} using (customer_number)
+    semi join {{ ref("touched_customers") }} using (customer_number)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),

@@ -1,7 +1,7 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What couriers and people did with customers.
-{{ config(materialized="renewed", meta={"renews": "batch", "column": "ledger_id"}, full_refresh=false, tags=["sync_customers"]) }}
+{{ config(tags=["sync_customers"]) }}
 
 select ledger_id, key, kind, system, remote_id, field, value, flow, by_whom, happened_at
 from {{ source("concord", "ledger") }}
-where {{ in_batch("ledger_id") }} and entity = 'customers'
+where entity = 'customers'

@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where two systems disagree about customers, field by field, with who answers and what to do.
 {{ config(
-    materialized="renewed",
-    meta={"renews": "anew", "key": "customer_number", "sampled": "stg_customers", "at_once": {"snapshots_customers": 1000000}},
+    materialized="in_turns",
+    meta={"key": "customer_number", "sampled": "stg_customers", "counted": "snapshots_customers", "at_once": 1000000},
     tags=["reconcile_customers"],
 ) }}
 

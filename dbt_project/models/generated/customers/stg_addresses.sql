@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per line of a message about addresses, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_customers", "at_once": {"landing_customers": 60000}},
-    tags=["sync_customers"],
-) }}
+{{ config(tags=["sync_customers"]) }}
 
 with
 shopify_orders as (
@@ -19,7 +15,7 @@ shopify_orders as (
                 json_extract(payload, ['$.id', '$.customer.id', '$.updated_at']) as heard,
                 as_list(addresses_of(payload -> '$.customer.default_address', payload -> '$.billing_address')) as items
             from {{ ref("landing_customers") }}
-            where system = 'shopify' and stream = 'orders' and {{ in_turn_of_batch("inbox_id") }}
+            where system = 'shopify' and stream = 'orders'
         )
     ),
     lines as (
@@ -65,7 +61,7 @@ shopify_orders_read as (
                 json_extract(payload, ['$.customer.legacyResourceId', '$.updatedAt']) as heard,
                 as_list(addresses_of(payload -> '$.customer.defaultAddress', payload -> '$.billingAddress')) as items
             from {{ ref("landing_customers") }}
-            where system = 'shopify' and stream = 'orders_read' and {{ in_turn_of_batch("inbox_id") }}
+            where system = 'shopify' and stream = 'orders_read'
         )
     ),
     lines as (
@@ -111,7 +107,7 @@ shopify_customers as (
                 json_extract(payload, ['$.id', '$.default_address', '$.updated_at']) as heard,
                 as_list(addresses_of(payload -> '$.default_address', null)) as items
             from {{ ref("landing_customers") }}
-            where system = 'shopify' and stream = 'customers' and {{ in_turn_of_batch("inbox_id") }}
+            where system = 'shopify' and stream = 'customers'
         )
     ),
     lines as (
@@ -157,7 +153,7 @@ shopify_customers_read as (
                 json_extract(payload, ['$.legacyResourceId', '$.defaultAddress', '$.updatedAt']) as heard,
                 as_list(addresses_of(payload -> '$.defaultAddress', payload -> '$.billingAddress')) as items
             from {{ ref("landing_customers") }}
-            where system = 'shopify' and stream = 'customers_read' and {{ in_turn_of_batch("inbox_id") }}
+            where system = 'shopify' and stream = 'customers_read'
         )
     ),
     lines as (
@@ -203,7 +199,7 @@ tryton_parties as (
                 json_extract(payload, ['$.id', '$.code', '$.write_date']) as heard,
                 as_list(payload -> '$.addresses') as items
             from {{ ref("landing_customers") }}
-            where system = 'tryton' and stream = 'parties' and {{ in_turn_of_batch("inbox_id") }}
+            where system = 'tryton' and stream = 'parties'
         )
     ),
     lines as (
@@ -248,7 +244,7 @@ tryton_crm_contacts as (
                 json_extract(payload, ['$.id', '$.write_date']) as heard,
                 as_list(payload -> '$.addresses') as items
             from {{ ref("landing_customers") }}
-            where system = 'tryton_crm' and stream = 'contacts' and {{ in_turn_of_batch("inbox_id") }}
+            where system = 'tryton_crm' and stream = 'contacts'
         )
     ),
     lines as (

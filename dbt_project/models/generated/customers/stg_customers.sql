@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per message about customers, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_customers", "at_once": {"landing_customers": 60000}},
-    tags=["sync_customers"],
-) }}
+{{ config(tags=["sync_customers"]) }}
 
 with
 shopify_orders as (
@@ -44,7 +40,7 @@ shopify_orders as (
             *, json_extract(payload, ['$.customer.id', '$.updated_at', '$.customer.first_name', '$.customer.last_name', '$.customer', '$.customer.email', '$.customer.phone', '$.customer.default_address.country_code']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_customers") }}
-        where system = 'shopify' and stream = 'orders' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'orders'
     )
     where ((heard[1] ->> '$')) is not null
 ),
@@ -85,7 +81,7 @@ shopify_orders_read as (
             *, json_extract(payload, ['$.customer.legacyResourceId', '$.updatedAt', '$.customer.firstName', '$.customer.lastName', '$.customer', '$.customer.defaultEmailAddress.emailAddress', '$.customer.defaultPhoneNumber.phoneNumber', '$.customer.defaultAddress.countryCodeV2']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_customers") }}
-        where system = 'shopify' and stream = 'orders_read' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'orders_read'
     )
     where ((heard[1] ->> '$')) is not null
 ),
@@ -126,7 +122,7 @@ shopify_customers as (
             *, json_extract(payload, ['$.id', '$.updated_at', '$.first_name', '$.last_name', '$.email', '$.phone', '$.default_address.country_code', '$.default_address']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_customers") }}
-        where system = 'shopify' and stream = 'customers' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'customers'
     )
 ),
 shopify_customers_read as (
@@ -166,7 +162,7 @@ shopify_customers_read as (
             *, json_extract(payload, ['$.legacyResourceId', '$.updatedAt', '$.firstName', '$.lastName', '$.defaultEmailAddress.emailAddress', '$.defaultEmailAddress', '$.defaultPhoneNumber.phoneNumber', '$.defaultPhoneNumber', '$.defaultAddress.countryCodeV2', '$.defaultAddress', '$.tags']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_customers") }}
-        where system = 'shopify' and stream = 'customers_read' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'customers_read'
     )
 ),
 tryton_parties as (
@@ -206,7 +202,7 @@ tryton_parties as (
             *, json_extract(payload, ['$.id', '$.code', '$.write_date', '$.name', '$.email', '$.phone', '$.addresses[0].country', '$.shop_number', '$.price_list', '$.tax_number']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_customers") }}
-        where system = 'tryton' and stream = 'parties' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'tryton' and stream = 'parties'
     )
 ),
 tryton_crm_contacts as (
@@ -246,7 +242,7 @@ tryton_crm_contacts as (
             *, json_extract(payload, ['$.id', '$.write_date', '$.name', '$.email', '$.phone']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_customers") }}
-        where system = 'tryton_crm' and stream = 'contacts' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'tryton_crm' and stream = 'contacts'
     )
 ),
 
@@ -309,11 +305,11 @@ bad_addresses as (
     from (
         select inbox_id, position, null as sku, unnest(reasons) as reason
         from {{ ref("stg_addresses") }}
-        where len(reasons) > 0 and {{ in_turn_of_batch("inbox_id") }}
+        where len(reasons) > 0
         union all
         select inbox_id, max(position), null, 'has the id of another line: ' || kind
         from {{ ref("stg_addresses") }}
-        where kind is not null and {{ in_turn_of_batch("inbox_id") }}
+        where kind is not null
         group by inbox_id, kind
         having count(*) > 1
     )
@@ -325,7 +321,7 @@ doubtful_addresses as (
     from (
         select inbox_id, position, kind, unnest(warnings) as warning
         from {{ ref("stg_addresses") }}
-        where len(warnings) > 0 and {{ in_turn_of_batch("inbox_id") }}
+        where len(warnings) > 0
     )
     group by inbox_id
 )

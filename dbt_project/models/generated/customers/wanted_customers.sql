@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What each destination should now hold of customers: one row per flow, destination and record.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "customer_number", "touched": "touched_customers", "at_once": {"touched_customers": 30000, "addresses": 75000}},
-    tags=["sync_customers"],
-) }}
--- depends_on: {{ ref("touched_customers") }}
+{{ config(tags=["sync_customers"]) }}
 
 with records as (
-    select * from {{ ref("customers") }} where customer_number in (select customer_number from {{ keys_in_turn() }})
+    select * from {{ ref("customers") }} where customer_number in (select customer_number from {{ ref("touched_customers") }})
 ),
 
 addresses as (

@@ -1,16 +1,11 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per SKU in a parcel. Its parent's winning message alone decides which exist; one that went has `removed_at`.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "fulfilment_number", "touched": "touched_fulfilments", "at_once": {"touched_fulfilments": 100000, "stg_fulfilment_lines": 300000}},
-    tags=["sync_fulfilments"],
-) }}
--- depends_on: {{ ref("touched_fulfilments") }}
+{{ config(tags=["sync_fulfilments"]) }}
 
 with parents as (
     select fulfilment_number, origin_system, lines_inbox_id, changed_at
     from {{ ref("fulfilments") }}
-    where fulfilment_number in (select fulfilment_number from {{ keys_in_turn() }})
+    where fulfilment_number in (select fulfilment_number from {{ ref("touched_fulfilments") }})
 ),
 
 messages as (
@@ -18,7 +13,7 @@ messages as (
         lines.* replace (told.fulfilment_number as fulfilment_number), parents.origin_system,
         cast(told.order_key as hugeint) as order_key, told.is_rejected, told.occurred_at, parents.changed_at as parent_changed_at,
         lines.inbox_id = parents.lines_inbox_id as is_current
-    from {{ told_of(ref("stg_fulfilments"), ref("links_fulfilments"), key="fulfilment_number") }} as told
+    from {{ told_of(ref("stg_fulfilments"), ref("links_fulfilments"), ref("touched_fulfilments"), key="fulfilment_number") }} as told
     join parents using (fulfilment_number)
     join {{ ref("stg_fulfilment_lines") }} as lines using (inbox_id)
     where not told.is_rejected

@@ -1,18 +1,13 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per parcel, whoever packed it, from its label to the customer's door. For each field its owner's word wins, whatever order the messages came in.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "fulfilment_number", "touched": "touched_fulfilments", "at_once": {"touched_fulfilments": 30000}},
-    tags=["sync_fulfilments"],
-) }}
--- depends_on: {{ ref("touched_fulfilments") }}
+{{ config(tags=["sync_fulfilments"]) }}
 
 with
 messages as (
     select
         * exclude (by_whom, told_as) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
-    from {{ told_of(ref("stg_fulfilments"), ref("links_fulfilments"), key="fulfilment_number") }}
+    from {{ told_of(ref("stg_fulfilments"), ref("links_fulfilments"), ref("touched_fulfilments"), key="fulfilment_number") }}
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -102,7 +97,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_fulfilments") }}
-        where kind in ('decided', 'revoked') and key in (select fulfilment_number from {{ keys_in_turn() }})
+        where kind in ('decided', 'revoked') and key in (select fulfilment_number from {{ ref("touched_fulfilments") }})
     )
     where age = 1 and kind = 'decided'
     group by key

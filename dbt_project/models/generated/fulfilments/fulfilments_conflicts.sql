@@ -1,11 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where a system's word on fulfilments and ours differ: a field changed by who does not own it, or a status taken back by who does.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "fulfilment_number", "touched": "touched_fulfilments", "at_once": {"touched_fulfilments": 100000}},
-    tags=["sync_fulfilments"],
-) }}
--- depends_on: {{ ref("touched_fulfilments") }}
+{{ config(tags=["sync_fulfilments"]) }}
 
 with
 
@@ -14,7 +9,7 @@ steps_back as (
     select
         fulfilment_number, system, 'status' as field, 'forbidden' as on_foreign_write,
         our_value as value_before, arg_max(status, order_key) as value_now, arg_max(received_at, order_key) as seen_at, our_value
-    from {{ told_of(ref("stg_fulfilments"), ref("links_fulfilments"), key="fulfilment_number") }} as told
+    from {{ told_of(ref("stg_fulfilments"), ref("links_fulfilments"), ref("touched_fulfilments"), key="fulfilment_number") }} as told
     join (select fulfilment_number, origin_system, status as our_value from {{ ref("fulfilments") }}) as ours using (fulfilment_number)
     where said.status and broken.status is null and status is not null and not is_rejected and ((system = 'warehouse') or (system = 'tryton') or (system = 'parcelhub'))
         and fulfilment_number not in (

@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about fulfilments, the first that matches.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "told", "column": "inbox_id", "key": "fulfilment_number", "touched": "touched_fulfilments"},
-    tags=["sync_fulfilments"],
-) }}
--- depends_on: {{ ref("touched_fulfilments") }}
+{{ config(tags=["sync_fulfilments"]) }}
 
 with told as (
-    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_fulfilments"), ref("links_fulfilments"), key="fulfilment_number") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_fulfilments"), ref("links_fulfilments"), ref("touched_fulfilments"), key="fulfilment_number") }}
 
     union all by name
 
@@ -19,7 +14,7 @@ with told as (
         left join {{ ref("links_fulfilments") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join {{ keys_in_turn() }} using (fulfilment_number)
+    anti join {{ ref("touched_fulfilments") }} using (fulfilment_number)
 ),
 
 messages as (
@@ -32,7 +27,7 @@ messages as (
 records as (
     select fulfilment_number, winners
     from {{ ref("fulfilments") }}
-    semi join {{ keys_in_turn() }} using (fulfilment_number)
+    semi join {{ ref("touched_fulfilments") }} using (fulfilment_number)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),

@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per line of a message about fulfilment_lines, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_fulfilments", "at_once": {"landing_fulfilments": 60000}},
-    tags=["sync_fulfilments"],
-) }}
+{{ config(tags=["sync_fulfilments"]) }}
 
 with
 tryton_shipments as (
@@ -19,7 +15,7 @@ tryton_shipments as (
                 json_extract(payload, ['$.id', '$.number', '$.write_date']) as heard,
                 as_list(payload -> '$.lines') as items
             from {{ ref("landing_fulfilments") }}
-            where system = 'tryton' and stream = 'shipments' and {{ in_turn_of_batch("inbox_id") }}
+            where system = 'tryton' and stream = 'shipments'
         )
     ),
     lines as (
@@ -51,7 +47,7 @@ warehouse_despatches as (
                 json_extract(payload, ['$.parcel', '$.noted', '$.at']) as heard,
                 as_list(payload -> '$.lines') as items
             from {{ ref("landing_fulfilments") }}
-            where system = 'warehouse' and stream = 'despatches' and {{ in_turn_of_batch("inbox_id") }}
+            where system = 'warehouse' and stream = 'despatches'
         )
     ),
     lines as (

@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per message about fulfilments, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_fulfilments", "at_once": {"landing_fulfilments": 60000}},
-    tags=["sync_fulfilments"],
-) }}
+{{ config(tags=["sync_fulfilments"]) }}
 
 with
 parcelhub_tracking as (
@@ -38,7 +34,7 @@ parcelhub_tracking as (
             *, json_extract(payload, ['$.tracking_number', '$.occurred_at', '$.status']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_fulfilments") }}
-        where system = 'parcelhub' and stream = 'tracking' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'parcelhub' and stream = 'tracking'
     )
 ),
 tryton_shipments as (
@@ -72,7 +68,7 @@ tryton_shipments as (
             *, json_extract(payload, ['$.id', '$.number', '$.write_date', '$.order_number', '$.reference', '$.carrier', '$.shipped_at']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_fulfilments") }}
-        where system = 'tryton' and stream = 'shipments' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'tryton' and stream = 'shipments'
     )
 ),
 warehouse_despatches as (
@@ -106,7 +102,7 @@ warehouse_despatches as (
             *, json_extract(payload, ['$.parcel', '$.noted', '$.at', '$.order', '$.status', '$.tracking', '$.carrier']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_fulfilments") }}
-        where system = 'warehouse' and stream = 'despatches' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'warehouse' and stream = 'despatches'
     )
 ),
 
@@ -173,7 +169,7 @@ bad_fulfilment_lines as (
     from (
         select inbox_id, position, sku, unnest(reasons) as reason
         from {{ ref("stg_fulfilment_lines") }}
-        where len(reasons) > 0 and {{ in_turn_of_batch("inbox_id") }}
+        where len(reasons) > 0
     )
     group by inbox_id
 )

@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What each destination should now hold of fulfilments: one row per flow, destination and record.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "fulfilment_number", "touched": "touched_fulfilments", "at_once": {"touched_fulfilments": 30000, "fulfilment_lines": 75000}},
-    tags=["sync_fulfilments"],
-) }}
--- depends_on: {{ ref("touched_fulfilments") }}
+{{ config(tags=["sync_fulfilments"]) }}
 
 with records as (
-    select * from {{ ref("fulfilments") }} where fulfilment_number in (select fulfilment_number from {{ keys_in_turn() }})
+    select * from {{ ref("fulfilments") }} where fulfilment_number in (select fulfilment_number from {{ ref("touched_fulfilments") }})
 ),
 
 fulfilment_lines as (

@@ -1,7 +1,7 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What couriers and people did with orders.
-{{ config(materialized="renewed", meta={"renews": "batch", "column": "ledger_id"}, full_refresh=false, tags=["sync_orders"]) }}
+{{ config(tags=["sync_orders"]) }}
 
 select ledger_id, key, kind, system, remote_id, field, value, flow, by_whom, happened_at
 from {{ source("concord", "ledger") }}
-where {{ in_batch("ledger_id") }} and entity = 'orders'
+where entity = 'orders'

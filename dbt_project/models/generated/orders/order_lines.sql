@@ -1,16 +1,11 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per line of an order. Its parent's winning message alone decides which exist; one that went has `removed_at`.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 100000, "stg_order_lines": 300000}},
-    tags=["sync_orders"],
-) }}
--- depends_on: {{ ref("touched_orders") }}
+{{ config(tags=["sync_orders"]) }}
 
 with parents as (
     select order_number, origin_system, lines_inbox_id, changed_at
     from {{ ref("orders") }}
-    where order_number in (select order_number from {{ keys_in_turn() }})
+    where order_number in (select order_number from {{ ref("touched_orders") }})
 ),
 
 messages as (
@@ -18,7 +13,7 @@ messages as (
         lines.* replace (told.order_number as order_number), parents.origin_system,
         cast(told.order_key as hugeint) as order_key, told.is_rejected, told.occurred_at, parents.changed_at as parent_changed_at,
         lines.inbox_id = parents.lines_inbox_id as is_current
-    from {{ told_of(ref("stg_orders"), ref("links_orders"), key="order_number") }} as told
+    from {{ told_of(ref("stg_orders"), ref("links_orders"), ref("touched_orders"), key="order_number") }} as told
     join parents using (order_number)
     join {{ ref("stg_order_lines") }} as lines using (inbox_id)
     where not told.is_rejected
@@ -50,7 +45,7 @@ routed as (
     left join (
         select order_number as key_of_orders, struct_pack(country := country, pickup_location := pickup_location, total := total) as orders
         from {{ ref("orders") }}
-        where order_number in (select order_number from {{ keys_in_turn() }})
+        where order_number in (select order_number from {{ ref("touched_orders") }})
     ) as of_orders on key_of_orders = settled.order_number
     left join (
         select sku as key_of_products, struct_pack(is_dropshipped := is_dropshipped) as products

@@ -1,18 +1,13 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per customer order, whichever channel took it. For each field its owner's word wins, whatever order the messages came in.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 30000}},
-    tags=["sync_orders"],
-) }}
--- depends_on: {{ ref("touched_orders") }}
+{{ config(tags=["sync_orders"]) }}
 
 with
 messages as (
     select
         * exclude (by_whom, told_as) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
-    from {{ told_of(ref("stg_orders"), ref("links_orders"), key="order_number") }}
+    from {{ told_of(ref("stg_orders"), ref("links_orders"), ref("touched_orders"), key="order_number") }}
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -227,7 +222,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_orders") }}
-        where kind in ('decided', 'revoked') and key in (select order_number from {{ keys_in_turn() }})
+        where kind in ('decided', 'revoked') and key in (select order_number from {{ ref("touched_orders") }})
     )
     where age = 1 and kind = 'decided'
     group by key

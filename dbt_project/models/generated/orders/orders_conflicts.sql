@@ -1,24 +1,19 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where a system's word on orders and ours differ: a field changed by who does not own it, or a status taken back by who does.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 100000}},
-    tags=["sync_orders"],
-) }}
--- depends_on: {{ ref("touched_orders") }}
+{{ config(tags=["sync_orders"]) }}
 
 with
 deliveries as (
     select key as order_number, system, max(happened_at) as delivered_at
     from {{ ref("ledger_orders") }}
-    where kind in ('delivered', 'held') and key in (select order_number from {{ keys_in_turn() }})
+    where kind in ('delivered', 'held') and key in (select order_number from {{ ref("touched_orders") }})
     group by key, system
 ),
 
 -- What each system said since it last took a delivery: the first of it shows how it keeps what it took.
 messages as (
     select told.*
-    from {{ told_of(ref("stg_orders"), ref("links_orders"), key="order_number") }} as told
+    from {{ told_of(ref("stg_orders"), ref("links_orders"), ref("touched_orders"), key="order_number") }} as told
     left join deliveries using (order_number, system)
     where not is_rejected and (delivered_at is null or received_at >= delivered_at)
 ),
@@ -60,7 +55,7 @@ steps_back as (
     select
         order_number, system, 'status' as field, 'forbidden' as on_foreign_write,
         our_value as value_before, arg_max(status, order_key) as value_now, arg_max(received_at, order_key) as seen_at, our_value
-    from {{ told_of(ref("stg_orders"), ref("links_orders"), key="order_number") }} as told
+    from {{ told_of(ref("stg_orders"), ref("links_orders"), ref("touched_orders"), key="order_number") }} as told
     join (select order_number, origin_system, status as our_value from {{ ref("orders") }}) as ours using (order_number)
     where said.status and broken.status is null and status is not null and not is_rejected and system = origin_system
         and order_number not in (

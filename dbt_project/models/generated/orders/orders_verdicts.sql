@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about orders, the first that matches.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "told", "column": "inbox_id", "key": "order_number", "touched": "touched_orders"},
-    tags=["sync_orders"],
-) }}
--- depends_on: {{ ref("touched_orders") }}
+{{ config(tags=["sync_orders"]) }}
 
 with told as (
-    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_orders"), ref("links_orders"), key="order_number") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_orders"), ref("links_orders"), ref("touched_orders"), key="order_number") }}
 
     union all by name
 
@@ -19,7 +14,7 @@ with told as (
         left join {{ ref("links_orders") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join {{ keys_in_turn() }} using (order_number)
+    anti join {{ ref("touched_orders") }} using (order_number)
 ),
 
 messages as (
@@ -32,7 +27,7 @@ messages as (
 records as (
     select order_number, winners
     from {{ ref("orders") }}
-    semi join {{ keys_in_turn() }} using (order_number)
+    semi join {{ ref("touched_orders") }} using (order_number)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),

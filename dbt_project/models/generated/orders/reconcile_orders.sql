@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where two systems disagree about orders, field by field, with who answers and what to do.
 {{ config(
-    materialized="renewed",
-    meta={"renews": "anew", "key": "order_number", "sampled": "stg_orders", "at_once": {"snapshots_orders": 1000000}},
+    materialized="in_turns",
+    meta={"key": "order_number", "sampled": "stg_orders", "counted": "snapshots_orders", "at_once": 1000000},
     tags=["reconcile_orders"],
 ) }}
 

@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per line of a message about order_lines, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_orders", "at_once": {"landing_orders": 60000}},
-    tags=["sync_orders"],
-) }}
+{{ config(tags=["sync_orders"]) }}
 
 with
 shopify_orders as (
@@ -19,7 +15,7 @@ shopify_orders as (
                 json_extract(payload, ['$.id', '$.updated_at', '$.refunds']) as heard,
                 as_list(payload -> '$.line_items') as items
             from {{ ref("landing_orders") }}
-            where system = 'shopify' and stream = 'orders' and {{ in_turn_of_batch("inbox_id") }}
+            where system = 'shopify' and stream = 'orders'
         )
     ),
     lines as (
@@ -65,7 +61,7 @@ shopify_orders_read as (
                 json_extract(payload, ['$.id', '$.updatedAt', '$.refunds']) as heard,
                 as_list(payload -> '$.lineItems.nodes') as items
             from {{ ref("landing_orders") }}
-            where system = 'shopify' and stream = 'orders_read' and {{ in_turn_of_batch("inbox_id") }}
+            where system = 'shopify' and stream = 'orders_read'
         )
     ),
     lines as (
@@ -111,7 +107,7 @@ wholesale_order_files as (
                 json_extract(payload, ['$.InvoiceNo']) as heard,
                 as_list(payload -> '$.rows') as items
             from {{ ref("landing_orders") }}
-            where system = 'wholesale' and stream = 'order_files' and {{ in_turn_of_batch("inbox_id") }}
+            where system = 'wholesale' and stream = 'order_files'
         )
     ),
     lines as (

@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per message about orders, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_orders", "at_once": {"landing_orders": 60000}},
-    tags=["sync_orders"],
-) }}
+{{ config(tags=["sync_orders"]) }}
 
 with
 shopify_orders as (
@@ -88,7 +84,7 @@ shopify_orders as (
             *, json_extract(payload, ['$.id', '$.note_attributes', '$.updated_at', '$.name', '$.cancelled_at', '$.financial_status', '$.currency', '$.presentment_currency', '$.created_at', '$.current_total_price', '$.total_price', '$.refunds', '$.taxes_included', '$.current_total_tax', '$.total_tax', '$.current_total_discounts', '$.total_discounts', '$.total_shipping_price_set.shop_money.amount', '$.total_shipping_price_set', '$.shipping_lines[0].tax_lines', '$.current_total_duties_set.shop_money.amount', '$.current_total_duties_set', '$.total_tip_received', '$.email', '$.contact_email', '$.phone', '$.customer.id', '$.customer', '$.shipping_address.name', '$.shipping_address', '$.shipping_address.address1', '$.shipping_address.address2', '$.shipping_address.city', '$.shipping_address.zip', '$.shipping_address.country_code', '$.source_name', '$.source_identifier', '$.tags', '$.note']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_orders") }}
-        where system = 'shopify' and stream = 'orders' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'orders'
     )
     where not has_attribute(heard[2], 'parent_order')
 ),
@@ -173,7 +169,7 @@ shopify_orders_deleted as (
             *, json_extract(payload, ['$.id']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_orders") }}
-        where system = 'shopify' and stream = 'orders_deleted' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'orders_deleted'
     )
 ),
 shopify_orders_read as (
@@ -257,7 +253,7 @@ shopify_orders_read as (
             *, json_extract(payload, ['$.id', '$.customAttributes', '$.updatedAt', '$.name', '$.cancelledAt', '$.displayFinancialStatus', '$.currencyCode', '$.presentmentCurrencyCode', '$.createdAt', '$.currentTotalPriceSet.shopMoney.amount', '$.refunds', '$.taxesIncluded', '$.currentTotalPriceSet', '$.currentTotalTaxSet.shopMoney.amount', '$.currentTotalTaxSet', '$.currentTotalDiscountsSet.shopMoney.amount', '$.currentTotalDiscountsSet', '$.totalShippingPriceSet.shopMoney.amount', '$.totalShippingPriceSet', '$.shippingLine.taxLines', '$.shippingLine', '$.currentTotalDutiesSet.shopMoney.amount', '$.currentTotalDutiesSet', '$.totalTipReceivedSet.shopMoney.amount', '$.totalTipReceivedSet', '$.transactions', '$.email', '$.phone', '$.customer.legacyResourceId', '$.customer', '$.shippingAddress.name', '$.shippingAddress', '$.shippingAddress.address1', '$.shippingAddress.address2', '$.shippingAddress.city', '$.shippingAddress.zip', '$.shippingAddress.countryCodeV2', '$.sourceName', '$.sourceIdentifier', '$.tags', '$.note']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_orders") }}
-        where system = 'shopify' and stream = 'orders_read' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'orders_read'
     )
     where not has_attribute(heard[2], 'parent_order')
 ),
@@ -342,7 +338,7 @@ tryton_sales as (
             *, json_extract(payload, ['$.id', '$.reference', '$.write_date', '$.state', '$.currency', '$.total_amount', '$.number']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_orders") }}
-        where system = 'tryton' and stream = 'sales' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'tryton' and stream = 'sales'
     )
 ),
 wholesale_order_files as (
@@ -426,7 +422,7 @@ wholesale_order_files as (
             *, json_extract(payload, ['$.InvoiceNo', '$.rows[0].InvoiceDate', '$.rows', '$.rows[0].CustomerID', '$.rows[0].Country']) as heard,
             regexp_extract(file_name, '\d{4}-\d{2}-\d{2}') || ' 00:00:00' as as_of
         from {{ ref("landing_orders") }}
-        where system = 'wholesale' and stream = 'order_files' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'wholesale' and stream = 'order_files'
     )
 ),
 
@@ -600,11 +596,11 @@ bad_order_lines as (
     from (
         select inbox_id, position, sku, unnest(reasons) as reason
         from {{ ref("stg_order_lines") }}
-        where len(reasons) > 0 and {{ in_turn_of_batch("inbox_id") }}
+        where len(reasons) > 0
         union all
         select inbox_id, max(position), arg_max(sku, position), 'has the id of another line: ' || line_id
         from {{ ref("stg_order_lines") }}
-        where line_id is not null and {{ in_turn_of_batch("inbox_id") }}
+        where line_id is not null
         group by inbox_id, line_id
         having count(*) > 1
     )
@@ -616,7 +612,7 @@ doubtful_order_lines as (
     from (
         select inbox_id, position, line_id, unnest(warnings) as warning
         from {{ ref("stg_order_lines") }}
-        where len(warnings) > 0 and {{ in_turn_of_batch("inbox_id") }}
+        where len(warnings) > 0
     )
     group by inbox_id
 )
@@ -632,7 +628,6 @@ goods as (
             cast(quantity as double) * cast(unit_price as double) as amount,
             cast(tax_rate as double) as rate
         from {{ ref("stg_order_lines") }}
-        where {{ in_turn_of_batch("inbox_id") }}
     )
     group by inbox_id
 ),

@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What each destination should now hold of orders: one row per flow, destination and record.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "order_number", "touched": "touched_orders", "at_once": {"touched_orders": 30000, "order_lines": 75000}},
-    tags=["sync_orders"],
-) }}
--- depends_on: {{ ref("touched_orders") }}
+{{ config(tags=["sync_orders"]) }}
 
 with records as (
-    select * from {{ ref("orders") }} where order_number in (select order_number from {{ keys_in_turn() }})
+    select * from {{ ref("orders") }} where order_number in (select order_number from {{ ref("touched_orders") }})
 ),
 
 order_lines as (

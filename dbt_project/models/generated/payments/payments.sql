@@ -1,18 +1,13 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per payment of a customer, from its authorisation to the last cent that was given back. For each field its owner's word wins, whatever order the messages came in.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "payment_number", "touched": "touched_payments", "at_once": {"touched_payments": 30000}},
-    tags=["sync_payments"],
-) }}
--- depends_on: {{ ref("touched_payments") }}
+{{ config(tags=["sync_payments"]) }}
 
 with
 messages as (
     select
         * exclude (by_whom, told_as) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
-    from {{ told_of(ref("stg_payments"), ref("links_payments"), key="payment_number") }}
+    from {{ told_of(ref("stg_payments"), ref("links_payments"), ref("touched_payments"), key="payment_number") }}
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -116,7 +111,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_payments") }}
-        where kind in ('decided', 'revoked') and key in (select payment_number from {{ keys_in_turn() }})
+        where kind in ('decided', 'revoked') and key in (select payment_number from {{ ref("touched_payments") }})
     )
     where age = 1 and kind = 'decided'
     group by key

@@ -1,11 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where a system's word on payments and ours differ: a field changed by who does not own it, or a status taken back by who does.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "payment_number", "touched": "touched_payments", "at_once": {"touched_payments": 100000}},
-    tags=["sync_payments"],
-) }}
--- depends_on: {{ ref("touched_payments") }}
+{{ config(tags=["sync_payments"]) }}
 
 with
 
@@ -14,7 +9,7 @@ steps_back as (
     select
         payment_number, system, 'status' as field, 'forbidden' as on_foreign_write,
         our_value as value_before, arg_max(status, order_key) as value_now, arg_max(received_at, order_key) as seen_at, our_value
-    from {{ told_of(ref("stg_payments"), ref("links_payments"), key="payment_number") }} as told
+    from {{ told_of(ref("stg_payments"), ref("links_payments"), ref("touched_payments"), key="payment_number") }} as told
     join (select payment_number, origin_system, status as our_value from {{ ref("payments") }}) as ours using (payment_number)
     where said.status and broken.status is null and status is not null and not is_rejected and system = 'stripe'
         and payment_number not in (

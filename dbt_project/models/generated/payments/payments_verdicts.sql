@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about payments, the first that matches.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "told", "column": "inbox_id", "key": "payment_number", "touched": "touched_payments"},
-    tags=["sync_payments"],
-) }}
--- depends_on: {{ ref("touched_payments") }}
+{{ config(tags=["sync_payments"]) }}
 
 with told as (
-    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_payments"), ref("links_payments"), key="payment_number") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_payments"), ref("links_payments"), ref("touched_payments"), key="payment_number") }}
 
     union all by name
 
@@ -19,7 +14,7 @@ with told as (
         left join {{ ref("links_payments") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join {{ keys_in_turn() }} using (payment_number)
+    anti join {{ ref("touched_payments") }} using (payment_number)
 ),
 
 messages as (
@@ -32,7 +27,7 @@ messages as (
 records as (
     select payment_number, winners
     from {{ ref("payments") }}
-    semi join {{ keys_in_turn() }} using (payment_number)
+    semi join {{ ref("touched_payments") }} using (payment_number)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),

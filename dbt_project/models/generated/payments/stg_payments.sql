@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per message about payments, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_payments", "at_once": {"landing_payments": 60000}},
-    tags=["sync_payments"],
-) }}
+{{ config(tags=["sync_payments"]) }}
 
 with
 stripe_payment_intents as (
@@ -44,7 +40,7 @@ stripe_payment_intents as (
             *, json_extract(payload, ['$.id', '$.as_of', '$.metadata.order_id', '$.metadata', '$.latest_charge.captured', '$.latest_charge.refunded', '$.status', '$.last_payment_error', '$.latest_charge', '$.currency', '$.amount', '$.amount_received', '$.latest_charge.amount_refunded', '$.latest_charge.amount', '$.latest_charge.amount_captured', '$.latest_charge.disputed', '$.created', '$.latest_charge.payment_method_details.type', '$.latest_charge.payment_method_details.card.brand']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_payments") }}
-        where system = 'stripe' and stream = 'payment_intents' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'stripe' and stream = 'payment_intents'
     )
 ),
 stripe_charges as (
@@ -84,7 +80,7 @@ stripe_charges as (
             *, json_extract(payload, ['$.id', '$.payment_intent', '$.as_of', '$.metadata.order_id', '$.metadata', '$.refunded', '$.captured', '$.status', '$.currency', '$.amount', '$.amount_captured', '$.amount_refunded', '$.disputed', '$.created', '$.payment_method_details.type', '$.payment_method_details', '$.payment_method_details.card.brand']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_payments") }}
-        where system = 'stripe' and stream = 'charges' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'stripe' and stream = 'charges'
     )
 ),
 stripe_disputes as (
@@ -124,7 +120,7 @@ stripe_disputes as (
             *, json_extract(payload, ['$.id', '$.payment_intent', '$.charge', '$.as_of', '$.status']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_payments") }}
-        where system = 'stripe' and stream = 'disputes' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'stripe' and stream = 'disputes'
     )
 ),
 

@@ -1,18 +1,13 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per payout, the money that the payment service sends to the bank. For each field its owner's word wins, whatever order the messages came in.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "payout_number", "touched": "touched_payouts", "at_once": {"touched_payouts": 30000}},
-    tags=["sync_payouts"],
-) }}
--- depends_on: {{ ref("touched_payouts") }}
+{{ config(tags=["sync_payouts"]) }}
 
 with
 messages as (
     select
         * exclude (by_whom, told_as) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
-    from {{ told_of(ref("stg_payouts"), ref("links_payouts"), key="payout_number") }}
+    from {{ told_of(ref("stg_payouts"), ref("links_payouts"), ref("touched_payouts"), key="payout_number") }}
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -96,7 +91,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_payouts") }}
-        where kind in ('decided', 'revoked') and key in (select payout_number from {{ keys_in_turn() }})
+        where kind in ('decided', 'revoked') and key in (select payout_number from {{ ref("touched_payouts") }})
     )
     where age = 1 and kind = 'decided'
     group by key

@@ -1,11 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where a system's word on payouts and ours differ: a field changed by who does not own it, or a status taken back by who does.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "payout_number", "touched": "touched_payouts", "at_once": {"touched_payouts": 100000}},
-    tags=["sync_payouts"],
-) }}
--- depends_on: {{ ref("touched_payouts") }}
+{{ config(tags=["sync_payouts"]) }}
 
 with
 
@@ -14,7 +9,7 @@ steps_back as (
     select
         payout_number, system, 'status' as field, 'forbidden' as on_foreign_write,
         our_value as value_before, arg_max(status, order_key) as value_now, arg_max(received_at, order_key) as seen_at, our_value
-    from {{ told_of(ref("stg_payouts"), ref("links_payouts"), key="payout_number") }} as told
+    from {{ told_of(ref("stg_payouts"), ref("links_payouts"), ref("touched_payouts"), key="payout_number") }} as told
     join (select payout_number, origin_system, status as our_value from {{ ref("payouts") }}) as ours using (payout_number)
     where said.status and broken.status is null and status is not null and not is_rejected and system = 'stripe'
         and payout_number not in (

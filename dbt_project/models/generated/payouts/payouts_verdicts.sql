@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about payouts, the first that matches.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "told", "column": "inbox_id", "key": "payout_number", "touched": "touched_payouts"},
-    tags=["sync_payouts"],
-) }}
--- depends_on: {{ ref("touched_payouts") }}
+{{ config(tags=["sync_payouts"]) }}
 
 with told as (
-    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_payouts"), ref("links_payouts"), key="payout_number") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_payouts"), ref("links_payouts"), ref("touched_payouts"), key="payout_number") }}
 
     union all by name
 
@@ -19,7 +14,7 @@ with told as (
         left join {{ ref("links_payouts") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join {{ keys_in_turn() }} using (payout_number)
+    anti join {{ ref("touched_payouts") }} using (payout_number)
 ),
 
 messages as (
@@ -32,7 +27,7 @@ messages as (
 records as (
     select payout_number, winners
     from {{ ref("payouts") }}
-    semi join {{ keys_in_turn() }} using (payout_number)
+    semi join {{ ref("touched_payouts") }} using (payout_number)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),

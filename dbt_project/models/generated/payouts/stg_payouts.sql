@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per message about payouts, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_payouts", "at_once": {"landing_payouts": 60000}},
-    tags=["sync_payouts"],
-) }}
+{{ config(tags=["sync_payouts"]) }}
 
 with
 stripe_payouts as (
@@ -36,7 +32,7 @@ stripe_payouts as (
             *, json_extract(payload, ['$.id', '$.as_of', '$.status', '$.currency', '$.amount', '$.automatic', '$.created', '$.arrival_date']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_payouts") }}
-        where system = 'stripe' and stream = 'payouts' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'stripe' and stream = 'payouts'
     )
 ),
 

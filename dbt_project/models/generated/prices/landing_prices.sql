@@ -1,12 +1,11 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Every message that speaks of prices, as it was kept.
-{{ config(materialized="renewed", meta={"renews": "batch", "column": "inbox_id"}, full_refresh=false, tags=["sync_prices"]) }}
+{{ config(tags=["sync_prices"]) }}
 
 select
     inbox_id, system, stream, arrived_by, remote_id, body_hash, file_name, file_occurrence, row_number, received_at, payload
 from {{ source("concord", "inbox") }}
-where {{ in_batch("inbox_id") }}
-    and system || '/' || stream in (
+where system || '/' || stream in (
         'tryton/price_lines',
         'tryton/products',
         'wholesale/contract_prices'

@@ -1,18 +1,13 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per agreed price of a SKU in a price list, from a quantity on, for a time. For each field its owner's word wins, whatever order the messages came in.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "price_number", "touched": "touched_prices", "at_once": {"touched_prices": 30000}},
-    tags=["sync_prices"],
-) }}
--- depends_on: {{ ref("touched_prices") }}
+{{ config(tags=["sync_prices"]) }}
 
 with
 messages as (
     select
         * exclude (by_whom, told_as) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
-    from {{ told_of(ref("stg_prices"), ref("links_prices"), key="price_number") }}
+    from {{ told_of(ref("stg_prices"), ref("links_prices"), ref("touched_prices"), key="price_number") }}
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -111,7 +106,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_prices") }}
-        where kind in ('decided', 'revoked') and key in (select price_number from {{ keys_in_turn() }})
+        where kind in ('decided', 'revoked') and key in (select price_number from {{ ref("touched_prices") }})
     )
     where age = 1 and kind = 'decided'
     group by key

@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about prices, the first that matches.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "told", "column": "inbox_id", "key": "price_number", "touched": "touched_prices"},
-    tags=["sync_prices"],
-) }}
--- depends_on: {{ ref("touched_prices") }}
+{{ config(tags=["sync_prices"]) }}
 
 with told as (
-    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_prices"), ref("links_prices"), key="price_number") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_prices"), ref("links_prices"), ref("touched_prices"), key="price_number") }}
 
     union all by name
 
@@ -19,7 +14,7 @@ with told as (
         left join {{ ref("links_prices") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join {{ keys_in_turn() }} using (price_number)
+    anti join {{ ref("touched_prices") }} using (price_number)
 ),
 
 messages as (
@@ -32,7 +27,7 @@ messages as (
 records as (
     select price_number, winners
     from {{ ref("prices") }}
-    semi join {{ keys_in_turn() }} using (price_number)
+    semi join {{ ref("touched_prices") }} using (price_number)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),

@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where two systems disagree about prices, field by field, with who answers and what to do.
 {{ config(
-    materialized="renewed",
-    meta={"renews": "anew", "key": "price_number", "sampled": "stg_prices", "at_once": {"snapshots_prices": 1000000}},
+    materialized="in_turns",
+    meta={"key": "price_number", "sampled": "stg_prices", "counted": "snapshots_prices", "at_once": 1000000},
     tags=["reconcile_prices"],
 ) }}
 

@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per message about prices, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_prices", "at_once": {"landing_prices": 60000}},
-    tags=["sync_prices"],
-) }}
+{{ config(tags=["sync_prices"]) }}
 
 with
 tryton_products as (
@@ -42,7 +38,7 @@ tryton_products as (
             *, json_extract(payload, ['$.id', '$.code', '$.type', '$.write_date', '$.list_price']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_prices") }}
-        where system = 'tryton' and stream = 'products' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'tryton' and stream = 'products'
     )
     where coalesce((heard[3] ->> '$'), 'goods') = 'goods'
 ),
@@ -81,7 +77,7 @@ tryton_price_lines as (
             *, json_extract(payload, ['$.id', '$.write_date', '$.list', '$.sku', '$.quantity', '$.amount', '$.currency', '$.tax_included', '$.start_date', '$.active', '$.end_date']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_prices") }}
-        where system = 'tryton' and stream = 'price_lines' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'tryton' and stream = 'price_lines'
     )
 ),
 wholesale_contract_prices as (
@@ -119,7 +115,7 @@ wholesale_contract_prices as (
             *, json_extract(payload, ['$.Contract', '$.StockCode', '$.MinQuantity', '$.ValidFrom', '$.CustomerID', '$.UnitPrice', '$.Currency', '$.ValidTo']) as heard,
             regexp_extract(file_name, '\d{4}-\d{2}-\d{2}') || ' 00:00:00' as as_of
         from {{ ref("landing_prices") }}
-        where system = 'wholesale' and stream = 'contract_prices' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'wholesale' and stream = 'contract_prices'
     )
 ),
 

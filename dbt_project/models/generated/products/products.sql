@@ -1,18 +1,13 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per SKU that the ERP sells. For each field its owner's word wins, whatever order the messages came in.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "sku", "touched": "touched_products", "at_once": {"touched_products": 30000}},
-    tags=["sync_products"],
-) }}
--- depends_on: {{ ref("touched_products") }}
+{{ config(tags=["sync_products"]) }}
 
 with
 messages as (
     select
         * exclude (by_whom, told_as) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
-    from {{ told_of(ref("stg_products"), ref("links_products"), key="sku") }}
+    from {{ told_of(ref("stg_products"), ref("links_products"), ref("touched_products"), key="sku") }}
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -106,7 +101,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_products") }}
-        where kind in ('decided', 'revoked') and key in (select sku from {{ keys_in_turn() }})
+        where kind in ('decided', 'revoked') and key in (select sku from {{ ref("touched_products") }})
     )
     where age = 1 and kind = 'decided'
     group by key

@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about products, the first that matches.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "told", "column": "inbox_id", "key": "sku", "touched": "touched_products"},
-    tags=["sync_products"],
-) }}
--- depends_on: {{ ref("touched_products") }}
+{{ config(tags=["sync_products"]) }}
 
 with told as (
-    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_products"), ref("links_products"), key="sku") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_products"), ref("links_products"), ref("touched_products"), key="sku") }}
 
     union all by name
 
@@ -19,7 +14,7 @@ with told as (
         left join {{ ref("links_products") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join {{ keys_in_turn() }} using (sku)
+    anti join {{ ref("touched_products") }} using (sku)
 ),
 
 messages as (
@@ -32,7 +27,7 @@ messages as (
 records as (
     select sku, winners
     from {{ ref("products") }}
-    semi join {{ keys_in_turn() }} using (sku)
+    semi join {{ ref("touched_products") }} using (sku)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),

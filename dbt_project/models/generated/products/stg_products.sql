@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per message about products, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_products", "at_once": {"landing_products": 60000}},
-    tags=["sync_products"],
-) }}
+{{ config(tags=["sync_products"]) }}
 
 with
 shopify_variants as (
@@ -40,7 +36,7 @@ shopify_variants as (
             *, json_extract(payload, ['$.sku', '$.updatedAt', '$.product.title', '$.product', '$.product.tags']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_products") }}
-        where system = 'shopify' and stream = 'variants' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'variants'
     )
 ),
 tryton_products as (
@@ -76,7 +72,7 @@ tryton_products as (
             *, json_extract(payload, ['$.id', '$.code', '$.write_date', '$.name', '$.list_price', '$.type', '$.salable', '$.active']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_products") }}
-        where system = 'tryton' and stream = 'products' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'tryton' and stream = 'products'
     )
 ),
 

@@ -1,16 +1,11 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per SKU in a parcel that came back. Its parent's winning message alone decides which exist; one that went has `removed_at`.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "receipt_number", "touched": "touched_receipts", "at_once": {"touched_receipts": 100000, "stg_receipt_lines": 300000}},
-    tags=["sync_receipts"],
-) }}
--- depends_on: {{ ref("touched_receipts") }}
+{{ config(tags=["sync_receipts"]) }}
 
 with parents as (
     select receipt_number, origin_system, lines_inbox_id, changed_at
     from {{ ref("receipts") }}
-    where receipt_number in (select receipt_number from {{ keys_in_turn() }})
+    where receipt_number in (select receipt_number from {{ ref("touched_receipts") }})
 ),
 
 messages as (
@@ -18,7 +13,7 @@ messages as (
         lines.* replace (told.receipt_number as receipt_number), parents.origin_system,
         cast(told.order_key as hugeint) as order_key, told.is_rejected, told.occurred_at, parents.changed_at as parent_changed_at,
         lines.inbox_id = parents.lines_inbox_id as is_current
-    from {{ told_of(ref("stg_receipts"), ref("links_receipts"), key="receipt_number") }} as told
+    from {{ told_of(ref("stg_receipts"), ref("links_receipts"), ref("touched_receipts"), key="receipt_number") }} as told
     join parents using (receipt_number)
     join {{ ref("stg_receipt_lines") }} as lines using (inbox_id)
     where not told.is_rejected

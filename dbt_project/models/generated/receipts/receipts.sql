@@ -1,18 +1,13 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per parcel that came back, whoever took it in. For each field its owner's word wins, whatever order the messages came in.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "receipt_number", "touched": "touched_receipts", "at_once": {"touched_receipts": 30000}},
-    tags=["sync_receipts"],
-) }}
--- depends_on: {{ ref("touched_receipts") }}
+{{ config(tags=["sync_receipts"]) }}
 
 with
 messages as (
     select
         * exclude (by_whom, told_as) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
-    from {{ told_of(ref("stg_receipts"), ref("links_receipts"), key="receipt_number") }}
+    from {{ told_of(ref("stg_receipts"), ref("links_receipts"), ref("touched_receipts"), key="receipt_number") }}
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -88,7 +83,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_receipts") }}
-        where kind in ('decided', 'revoked') and key in (select receipt_number from {{ keys_in_turn() }})
+        where kind in ('decided', 'revoked') and key in (select receipt_number from {{ ref("touched_receipts") }})
     )
     where age = 1 and kind = 'decided'
     group by key

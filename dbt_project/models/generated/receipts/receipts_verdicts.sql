@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about receipts, the first that matches.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "told", "column": "inbox_id", "key": "receipt_number", "touched": "touched_receipts"},
-    tags=["sync_receipts"],
-) }}
--- depends_on: {{ ref("touched_receipts") }}
+{{ config(tags=["sync_receipts"]) }}
 
 with told as (
-    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_receipts"), ref("links_receipts"), key="receipt_number") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_receipts"), ref("links_receipts"), ref("touched_receipts"), key="receipt_number") }}
 
     union all by name
 
@@ -19,7 +14,7 @@ with told as (
         left join {{ ref("links_receipts") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join {{ keys_in_turn() }} using (receipt_number)
+    anti join {{ ref("touched_receipts") }} using (receipt_number)
 ),
 
 messages as (
@@ -32,7 +27,7 @@ messages as (
 records as (
     select receipt_number, winners
     from {{ ref("receipts") }}
-    semi join {{ keys_in_turn() }} using (receipt_number)
+    semi join {{ ref("touched_receipts") }} using (receipt_number)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),

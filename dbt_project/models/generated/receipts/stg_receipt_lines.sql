@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per line of a message about receipt_lines, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_receipts", "at_once": {"landing_receipts": 60000}},
-    tags=["sync_receipts"],
-) }}
+{{ config(tags=["sync_receipts"]) }}
 
 with
 tryton_returned_shipments as (
@@ -19,7 +15,7 @@ tryton_returned_shipments as (
                 json_extract(payload, ['$.id', '$.number', '$.write_date']) as heard,
                 as_list(payload -> '$.lines') as items
             from {{ ref("landing_receipts") }}
-            where system = 'tryton' and stream = 'returned_shipments' and {{ in_turn_of_batch("inbox_id") }}
+            where system = 'tryton' and stream = 'returned_shipments'
         )
     ),
     lines as (
@@ -53,7 +49,7 @@ warehouse_returns as (
                 json_extract(payload, ['$.Eingang']) as heard,
                 as_list(payload -> '$.rows') as items
             from {{ ref("landing_receipts") }}
-            where system = 'warehouse' and stream = 'returns' and {{ in_turn_of_batch("inbox_id") }}
+            where system = 'warehouse' and stream = 'returns'
         )
     ),
     lines as (

@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per message about receipts, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_receipts", "at_once": {"landing_receipts": 60000}},
-    tags=["sync_receipts"],
-) }}
+{{ config(tags=["sync_receipts"]) }}
 
 with
 tryton_returned_shipments as (
@@ -32,7 +28,7 @@ tryton_returned_shipments as (
             *, json_extract(payload, ['$.id', '$.number', '$.write_date', '$.order_number', '$.return_number', '$.taken_in_at']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_receipts") }}
-        where system = 'tryton' and stream = 'returned_shipments' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'tryton' and stream = 'returned_shipments'
     )
 ),
 warehouse_returns as (
@@ -60,7 +56,7 @@ warehouse_returns as (
             *, json_extract(payload, ['$.Eingang', '$.rows[0].Bestellung', '$.rows[0].Retoure', '$.rows[0].Zeit']) as heard,
             strftime(strptime(regexp_extract(file_name, '\d{8}T\d{4}'), '%Y%m%dT%H%M'), '%Y-%m-%d %H:%M:%S') as as_of
         from {{ ref("landing_receipts") }}
-        where system = 'warehouse' and stream = 'returns' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'warehouse' and stream = 'returns'
     )
 ),
 
@@ -112,7 +108,7 @@ bad_receipt_lines as (
     from (
         select inbox_id, position, sku, unnest(reasons) as reason
         from {{ ref("stg_receipt_lines") }}
-        where len(reasons) > 0 and {{ in_turn_of_batch("inbox_id") }}
+        where len(reasons) > 0
     )
     group by inbox_id
 )

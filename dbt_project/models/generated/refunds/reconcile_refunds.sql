@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where two systems disagree about refunds, field by field, with who answers and what to do.
 {{ config(
-    materialized="renewed",
-    meta={"renews": "anew", "key": "refund_number", "sampled": "stg_refunds", "at_once": {"snapshots_refunds": 1000000}},
+    materialized="in_turns",
+    meta={"key": "refund_number", "sampled": "stg_refunds", "counted": "snapshots_refunds", "at_once": 1000000},
     tags=["reconcile_refunds"],
 ) }}
 

@@ -1,16 +1,11 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per line of an order that a refund takes back. Its parent's winning message alone decides which exist; one that went has `removed_at`.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "refund_number", "touched": "touched_refunds", "at_once": {"touched_refunds": 100000, "stg_refund_lines": 300000}},
-    tags=["sync_refunds"],
-) }}
--- depends_on: {{ ref("touched_refunds") }}
+{{ config(tags=["sync_refunds"]) }}
 
 with parents as (
     select refund_number, origin_system, origin_among_payments, lines_inbox_id, changed_at
     from {{ ref("refunds") }}
-    where refund_number in (select refund_number from {{ keys_in_turn() }})
+    where refund_number in (select refund_number from {{ ref("touched_refunds") }})
 ),
 
 messages as (
@@ -18,7 +13,7 @@ messages as (
         lines.* replace (told.refund_number as refund_number), parents.origin_system, parents.origin_among_payments,
         cast(told.order_key as hugeint) as order_key, told.is_rejected, told.occurred_at, parents.changed_at as parent_changed_at,
         lines.inbox_id = parents.lines_inbox_id as is_current
-    from {{ told_of(ref("stg_refunds"), ref("links_refunds"), key="refund_number") }} as told
+    from {{ told_of(ref("stg_refunds"), ref("links_refunds"), ref("touched_refunds"), key="refund_number") }} as told
     join parents using (refund_number)
     join {{ ref("stg_refund_lines") }} as lines using (inbox_id)
     where not told.is_rejected

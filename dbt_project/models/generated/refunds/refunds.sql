@@ -1,18 +1,13 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per refund, made in a shop or at the payment service. For each field its owner's word wins, whatever order the messages came in.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "refund_number", "touched": "touched_refunds", "at_once": {"touched_refunds": 30000}},
-    tags=["sync_refunds"],
-) }}
--- depends_on: {{ ref("touched_refunds") }}
+{{ config(tags=["sync_refunds"]) }}
 
 with
 messages as (
     select
         * exclude (by_whom, told_as) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
-    from {{ told_of(ref("stg_refunds"), ref("links_refunds"), key="refund_number") }}
+    from {{ told_of(ref("stg_refunds"), ref("links_refunds"), ref("touched_refunds"), key="refund_number") }}
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -135,7 +130,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_refunds") }}
-        where kind in ('decided', 'revoked') and key in (select refund_number from {{ keys_in_turn() }})
+        where kind in ('decided', 'revoked') and key in (select refund_number from {{ ref("touched_refunds") }})
     )
     where age = 1 and kind = 'decided'
     group by key

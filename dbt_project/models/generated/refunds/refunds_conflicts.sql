@@ -1,11 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where a system's word on refunds and ours differ: a field changed by who does not own it, or a status taken back by who does.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "refund_number", "touched": "touched_refunds", "at_once": {"touched_refunds": 100000}},
-    tags=["sync_refunds"],
-) }}
--- depends_on: {{ ref("touched_refunds") }}
+{{ config(tags=["sync_refunds"]) }}
 
 with
 
@@ -14,7 +9,7 @@ steps_back as (
     select
         refund_number, system, 'status' as field, 'forbidden' as on_foreign_write,
         our_value as value_before, arg_max(status, order_key) as value_now, arg_max(received_at, order_key) as seen_at, our_value
-    from {{ told_of(ref("stg_refunds"), ref("links_refunds"), key="refund_number") }} as told
+    from {{ told_of(ref("stg_refunds"), ref("links_refunds"), ref("touched_refunds"), key="refund_number") }} as told
     join (select refund_number, origin_system, origin_among_payments, status as our_value from {{ ref("refunds") }}) as ours using (refund_number)
     where said.status and broken.status is null and status is not null and not is_rejected and ((system = 'shopify') or (system = 'stripe'))
         and refund_number not in (

@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about refunds, the first that matches.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "told", "column": "inbox_id", "key": "refund_number", "touched": "touched_refunds"},
-    tags=["sync_refunds"],
-) }}
--- depends_on: {{ ref("touched_refunds") }}
+{{ config(tags=["sync_refunds"]) }}
 
 with told as (
-    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_refunds"), ref("links_refunds"), key="refund_number") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_refunds"), ref("links_refunds"), ref("touched_refunds"), key="refund_number") }}
 
     union all by name
 
@@ -19,7 +14,7 @@ with told as (
         left join {{ ref("links_refunds") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join {{ keys_in_turn() }} using (refund_number)
+    anti join {{ ref("touched_refunds") }} using (refund_number)
 ),
 
 messages as (
@@ -32,7 +27,7 @@ messages as (
 records as (
     select refund_number, winners
     from {{ ref("refunds") }}
-    semi join {{ keys_in_turn() }} using (refund_number)
+    semi join {{ ref("touched_refunds") }} using (refund_number)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),

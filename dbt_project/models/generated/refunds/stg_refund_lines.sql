@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per line of a message about refund_lines, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_refunds", "at_once": {"landing_refunds": 60000}},
-    tags=["sync_refunds"],
-) }}
+{{ config(tags=["sync_refunds"]) }}
 
 with
 shopify_refunds as (
@@ -19,7 +15,7 @@ shopify_refunds as (
                 json_extract(payload, ['$.id', '$.note', '$.processed_at', '$.created_at']) as heard,
                 as_list(payload -> '$.refund_line_items') as items
             from {{ ref("landing_refunds") }}
-            where system = 'shopify' and stream = 'refunds' and {{ in_turn_of_batch("inbox_id") }}
+            where system = 'shopify' and stream = 'refunds'
         )
     ),
     lines as (
@@ -59,7 +55,7 @@ shopify_refunds_read as (
                 json_extract(payload, ['$.note', '$.id', '$.updatedAt']) as heard,
                 as_list(payload -> '$.refundLineItems') as items
             from {{ ref("landing_refunds") }}
-            where system = 'shopify' and stream = 'refunds_read' and {{ in_turn_of_batch("inbox_id") }}
+            where system = 'shopify' and stream = 'refunds_read'
         )
     ),
     lines as (

@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per message about refunds, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_refunds", "at_once": {"landing_refunds": 60000}},
-    tags=["sync_refunds"],
-) }}
+{{ config(tags=["sync_refunds"]) }}
 
 with
 shopify_refunds as (
@@ -50,7 +46,7 @@ shopify_refunds as (
             *, json_extract(payload, ['$.id', '$.note', '$.processed_at', '$.created_at', '$.order_id', '$.transactions[0].authorization', '$.transactions[0].status', '$.transactions[0].currency', '$.refund_line_items[0].subtotal_set.presentment_money.currency_code', '$.transactions', '$.return.id', '$.return', '$.refund_line_items', '$.order_adjustments']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_refunds") }}
-        where system = 'shopify' and stream = 'refunds' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'refunds'
     )
 ),
 shopify_refunds_read as (
@@ -96,7 +92,7 @@ shopify_refunds_read as (
             *, json_extract(payload, ['$.note', '$.id', '$.updatedAt', '$.orderId', '$.transactions[0].authorizationCode', '$.transactions[0].status', '$.transactions[0].amountSet.presentmentMoney.currencyCode', '$.totalRefundedSet.presentmentMoney.currencyCode', '$.totalRefundedSet', '$.transactions', '$.return.id', '$.return', '$.refundLineItems', '$.orderAdjustments', '$.createdAt']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_refunds") }}
-        where system = 'shopify' and stream = 'refunds_read' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'refunds_read'
     )
 ),
 stripe_refunds as (
@@ -142,7 +138,7 @@ stripe_refunds as (
             *, json_extract(payload, ['$.id', '$.metadata.refund_number', '$.metadata.refund_id', '$.as_of', '$.charge.metadata.order_id', '$.charge', '$.payment_intent', '$.amount', '$.charge.amount', '$.charge.amount_captured', '$.status', '$.metadata', '$.currency', '$.reason', '$.created']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_refunds") }}
-        where system = 'stripe' and stream = 'refunds' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'stripe' and stream = 'refunds'
     )
 ),
 tryton_credits as (
@@ -188,7 +184,7 @@ tryton_credits as (
             *, json_extract(payload, ['$.id', '$.refund_number', '$.write_date', '$.currency', '$.number', '$.total_amount']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_refunds") }}
-        where system = 'tryton' and stream = 'credits' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'tryton' and stream = 'credits'
     )
 ),
 
@@ -282,11 +278,11 @@ bad_refund_lines as (
     from (
         select inbox_id, position, sku, unnest(reasons) as reason
         from {{ ref("stg_refund_lines") }}
-        where len(reasons) > 0 and {{ in_turn_of_batch("inbox_id") }}
+        where len(reasons) > 0
         union all
         select inbox_id, max(position), arg_max(sku, position), 'has the id of another line: ' || line_id
         from {{ ref("stg_refund_lines") }}
-        where line_id is not null and {{ in_turn_of_batch("inbox_id") }}
+        where line_id is not null
         group by inbox_id, line_id
         having count(*) > 1
     )

@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What each destination should now hold of refunds: one row per flow, destination and record.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "refund_number", "touched": "touched_refunds", "at_once": {"touched_refunds": 30000, "refund_lines": 75000}},
-    tags=["sync_refunds"],
-) }}
--- depends_on: {{ ref("touched_refunds") }}
+{{ config(tags=["sync_refunds"]) }}
 
 with records as (
-    select * from {{ ref("refunds") }} where refund_number in (select refund_number from {{ keys_in_turn() }})
+    select * from {{ ref("refunds") }} where refund_number in (select refund_number from {{ ref("touched_refunds") }})
 ),
 
 refund_lines as (

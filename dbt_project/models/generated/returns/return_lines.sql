@@ -1,16 +1,11 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per line of a return. Its parent's winning message alone decides which exist; one that went has `removed_at`.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "return_number", "touched": "touched_returns", "at_once": {"touched_returns": 100000, "stg_return_lines": 300000}},
-    tags=["sync_returns"],
-) }}
--- depends_on: {{ ref("touched_returns") }}
+{{ config(tags=["sync_returns"]) }}
 
 with parents as (
     select return_number, origin_system, lines_inbox_id, changed_at
     from {{ ref("returns") }}
-    where return_number in (select return_number from {{ keys_in_turn() }})
+    where return_number in (select return_number from {{ ref("touched_returns") }})
 ),
 
 messages as (
@@ -18,7 +13,7 @@ messages as (
         lines.* replace (told.return_number as return_number), parents.origin_system,
         cast(told.order_key as hugeint) as order_key, told.is_rejected, told.occurred_at, parents.changed_at as parent_changed_at,
         lines.inbox_id = parents.lines_inbox_id as is_current
-    from {{ told_of(ref("stg_returns"), ref("links_returns"), key="return_number") }} as told
+    from {{ told_of(ref("stg_returns"), ref("links_returns"), ref("touched_returns"), key="return_number") }} as told
     join parents using (return_number)
     join {{ ref("stg_return_lines") }} as lines using (inbox_id)
     where not told.is_rejected

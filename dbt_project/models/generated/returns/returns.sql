@@ -1,18 +1,13 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per return that a customer asked for, as the shop's service answered it. For each field its owner's word wins, whatever order the messages came in.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "return_number", "touched": "touched_returns", "at_once": {"touched_returns": 30000}},
-    tags=["sync_returns"],
-) }}
--- depends_on: {{ ref("touched_returns") }}
+{{ config(tags=["sync_returns"]) }}
 
 with
 messages as (
     select
         * exclude (by_whom, told_as) replace (cast(order_key as hugeint) as order_key),  -- compared twice as fast
         coalesce(by_whom, '') = 'courier' as is_ours
-    from {{ told_of(ref("stg_returns"), ref("links_returns"), key="return_number") }}
+    from {{ told_of(ref("stg_returns"), ref("links_returns"), ref("touched_returns"), key="return_number") }}
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -98,7 +93,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_returns") }}
-        where kind in ('decided', 'revoked') and key in (select return_number from {{ keys_in_turn() }})
+        where kind in ('decided', 'revoked') and key in (select return_number from {{ ref("touched_returns") }})
     )
     where age = 1 and kind = 'decided'
     group by key

@@ -1,11 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where a system's word on returns and ours differ: a field changed by who does not own it, or a status taken back by who does.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "return_number", "touched": "touched_returns", "at_once": {"touched_returns": 100000}},
-    tags=["sync_returns"],
-) }}
--- depends_on: {{ ref("touched_returns") }}
+{{ config(tags=["sync_returns"]) }}
 
 with
 
@@ -14,7 +9,7 @@ steps_back as (
     select
         return_number, system, 'status' as field, 'forbidden' as on_foreign_write,
         our_value as value_before, arg_max(status, order_key) as value_now, arg_max(received_at, order_key) as seen_at, our_value
-    from {{ told_of(ref("stg_returns"), ref("links_returns"), key="return_number") }} as told
+    from {{ told_of(ref("stg_returns"), ref("links_returns"), ref("touched_returns"), key="return_number") }} as told
     join (select return_number, origin_system, status as our_value from {{ ref("returns") }}) as ours using (return_number)
     where said.status and broken.status is null and status is not null and not is_rejected and system = 'shopify'
         and return_number not in (

@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about returns, the first that matches.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "told", "column": "inbox_id", "key": "return_number", "touched": "touched_returns"},
-    tags=["sync_returns"],
-) }}
--- depends_on: {{ ref("touched_returns") }}
+{{ config(tags=["sync_returns"]) }}
 
 with told as (
-    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_returns"), ref("links_returns"), key="return_number") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_returns"), ref("links_returns"), ref("touched_returns"), key="return_number") }}
 
     union all by name
 
@@ -19,7 +14,7 @@ with told as (
         left join {{ ref("links_returns") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join {{ keys_in_turn() }} using (return_number)
+    anti join {{ ref("touched_returns") }} using (return_number)
 ),
 
 messages as (
@@ -32,7 +27,7 @@ messages as (
 records as (
     select return_number, winners
     from {{ ref("returns") }}
-    semi join {{ keys_in_turn() }} using (return_number)
+    semi join {{ ref("touched_returns") }} using (return_number)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),

@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per line of a message about return_lines, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_returns", "at_once": {"landing_returns": 60000}},
-    tags=["sync_returns"],
-) }}
+{{ config(tags=["sync_returns"]) }}
 
 with
 shopify_returns as (
@@ -19,7 +15,7 @@ shopify_returns as (
                 json_extract(payload, ['$.id', '$.triggered_at']) as heard,
                 as_list(payload -> '$.return_line_items') as items
             from {{ ref("landing_returns") }}
-            where system = 'shopify' and stream = 'returns' and {{ in_turn_of_batch("inbox_id") }}
+            where system = 'shopify' and stream = 'returns'
         )
     ),
     lines as (
@@ -55,7 +51,7 @@ shopify_returns_read as (
                 json_extract(payload, ['$.id', '$.updatedAt']) as heard,
                 as_list(payload -> '$.returnLineItems') as items
             from {{ ref("landing_returns") }}
-            where system = 'shopify' and stream = 'returns_read' and {{ in_turn_of_batch("inbox_id") }}
+            where system = 'shopify' and stream = 'returns_read'
         )
     ),
     lines as (

@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per message about returns, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_returns", "at_once": {"landing_returns": 60000}},
-    tags=["sync_returns"],
-) }}
+{{ config(tags=["sync_returns"]) }}
 
 with
 shopify_returns as (
@@ -36,7 +32,7 @@ shopify_returns as (
             *, json_extract(payload, ['$.id', '$.triggered_at', '$.order.id', '$.order', '$.name', '$.status', '$.exchange_line_items', '$.created_at', '$.closed_at']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_returns") }}
-        where system = 'shopify' and stream = 'returns' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'returns'
     )
 ),
 shopify_returns_read as (
@@ -68,7 +64,7 @@ shopify_returns_read as (
             *, json_extract(payload, ['$.id', '$.updatedAt', '$.orderId', '$.name', '$.status', '$.exchangeLineItems', '$.createdAt', '$.closedAt']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_returns") }}
-        where system = 'shopify' and stream = 'returns_read' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'returns_read'
     )
 ),
 
@@ -131,11 +127,11 @@ bad_return_lines as (
     from (
         select inbox_id, position, sku, unnest(reasons) as reason
         from {{ ref("stg_return_lines") }}
-        where len(reasons) > 0 and {{ in_turn_of_batch("inbox_id") }}
+        where len(reasons) > 0
         union all
         select inbox_id, max(position), arg_max(sku, position), 'has the id of another line: ' || line_id
         from {{ ref("stg_return_lines") }}
-        where line_id is not null and {{ in_turn_of_batch("inbox_id") }}
+        where line_id is not null
         group by inbox_id, line_id
         having count(*) > 1
     )

@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where two systems disagree about sellable, field by field, with who answers and what to do.
 {{ config(
-    materialized="renewed",
-    meta={"renews": "anew", "key": "sku", "sampled": "stg_sellable", "at_once": {"snapshots_sellable": 1000000}},
+    materialized="in_turns",
+    meta={"key": "sku", "sampled": "stg_sellable", "counted": "snapshots_sellable", "at_once": 1000000},
     tags=["reconcile_sellable"],
 ) }}
 

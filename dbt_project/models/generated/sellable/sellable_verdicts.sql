@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about sellable, the first that matches.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "told", "column": "inbox_id", "key": "sku", "touched": "touched_sellable"},
-    tags=["sync_sellable"],
-) }}
--- depends_on: {{ ref("touched_sellable") }}
+{{ config(tags=["sync_sellable"]) }}
 
 with told as (
-    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_sellable"), ref("links_sellable"), key="sku") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_sellable"), ref("links_sellable"), ref("touched_sellable"), key="sku") }}
 
     union all by name
 
@@ -19,7 +14,7 @@ with told as (
         left join {{ ref("links_sellable") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join {{ keys_in_turn() }} using (sku)
+    anti join {{ ref("touched_sellable") }} using (sku)
 ),
 
 messages as (

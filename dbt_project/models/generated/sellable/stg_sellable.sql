@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per message about sellable, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_sellable", "at_once": {"landing_sellable": 60000}},
-    tags=["sync_sellable"],
-) }}
+{{ config(tags=["sync_sellable"]) }}
 
 with
 shopify_inventory as (
@@ -28,7 +24,7 @@ shopify_inventory as (
             *, json_extract(payload, ['$.sku', '$.updatedAt', '$.available', '$.reserved']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_sellable") }}
-        where system = 'shopify' and stream = 'inventory' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'inventory'
     )
 ),
 

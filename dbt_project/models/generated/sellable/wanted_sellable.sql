@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What each destination should now hold of sellable: one row per flow, destination and record.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "sku", "touched": "touched_sellable", "at_once": {"touched_sellable": 30000}},
-    tags=["sync_sellable"],
-) }}
--- depends_on: {{ ref("touched_sellable") }}
+{{ config(tags=["sync_sellable"]) }}
 
 with records as (
-    select * from {{ ref("sellable") }} where sku in (select sku from {{ keys_in_turn() }})
+    select * from {{ ref("sellable") }} where sku in (select sku from {{ ref("touched_sellable") }})
 ),
 
 -- The newest thing that a person asked of each flow, of it alone or of all.

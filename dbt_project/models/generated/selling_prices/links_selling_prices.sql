@@ -1,11 +1,11 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Which remote record is which of selling_prices: the newest word on each, of couriers and of people.
-{{ config(materialized="renewed", meta={"renews": "told", "column": "system, remote_id"}, tags=["sync_selling_prices"]) }}
+{{ config(tags=["sync_selling_prices"]) }}
 
 select
     system, remote_id,
     arg_max_null(if(kind = 'linked', key, null), ledger_id) as key,
     arg_max(by_whom, ledger_id) as by_whom
 from {{ ref("ledger_selling_prices") }}
-where {{ in_batch("ledger_id") }} and kind in ('linked', 'unlinked')
+where kind in ('linked', 'unlinked')
 group by system, remote_id

@@ -1,8 +1,8 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where two systems disagree about selling_prices, field by field, with who answers and what to do.
 {{ config(
-    materialized="renewed",
-    meta={"renews": "anew", "key": "place", "sampled": "stg_selling_prices", "at_once": {"snapshots_selling_prices": 1000000}},
+    materialized="in_turns",
+    meta={"key": "place", "sampled": "stg_selling_prices", "counted": "snapshots_selling_prices", "at_once": 1000000},
     tags=["reconcile_selling_prices"],
 ) }}
 

@@ -1,24 +1,19 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- Where a system's word on selling_prices and ours differ: a field changed by who does not own it, or a status taken back by who does.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "place", "touched": "touched_selling_prices", "at_once": {"touched_selling_prices": 100000}},
-    tags=["sync_selling_prices"],
-) }}
--- depends_on: {{ ref("touched_selling_prices") }}
+{{ config(tags=["sync_selling_prices"]) }}
 
 with
 deliveries as (
     select key as place, system, max(happened_at) as delivered_at
     from {{ ref("ledger_selling_prices") }}
-    where kind in ('delivered', 'held') and key in (select place from {{ keys_in_turn() }})
+    where kind in ('delivered', 'held') and key in (select place from {{ ref("touched_selling_prices") }})
     group by key, system
 ),
 
 -- What each system said since it last took a delivery: the first of it shows how it keeps what it took.
 messages as (
     select told.*
-    from {{ told_of(ref("stg_selling_prices"), ref("links_selling_prices"), key="place") }} as told
+    from {{ told_of(ref("stg_selling_prices"), ref("links_selling_prices"), ref("touched_selling_prices"), key="place") }} as told
     left join deliveries using (place, system)
     where not is_rejected and (delivered_at is null or received_at >= delivered_at)
 ),

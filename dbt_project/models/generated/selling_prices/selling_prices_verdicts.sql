@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about selling_prices, the first that matches.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "told", "column": "inbox_id", "key": "place", "touched": "touched_selling_prices"},
-    tags=["sync_selling_prices"],
-) }}
--- depends_on: {{ ref("touched_selling_prices") }}
+{{ config(tags=["sync_selling_prices"]) }}
 
 with told as (
-    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_selling_prices"), ref("links_selling_prices"), key="place") }}
+    select * exclude (by_whom, told_as) from {{ told_of(ref("stg_selling_prices"), ref("links_selling_prices"), ref("touched_selling_prices"), key="place") }}
 
     union all by name
 
@@ -19,7 +14,7 @@ with told as (
         left join {{ ref("links_selling_prices") }} as links using (system, remote_id)
         where {{ in_batch("inbox_id") }}
     )
-    anti join {{ keys_in_turn() }} using (place)
+    anti join {{ ref("touched_selling_prices") }} using (place)
 ),
 
 messages as (

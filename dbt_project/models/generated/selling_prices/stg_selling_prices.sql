@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per message about selling_prices, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_selling_prices", "at_once": {"landing_selling_prices": 60000}},
-    tags=["sync_selling_prices"],
-) }}
+{{ config(tags=["sync_selling_prices"]) }}
 
 with
 shopify_variants as (
@@ -42,7 +38,7 @@ shopify_variants as (
             *, json_extract(payload, ['$.id', '$.sku', '$.updatedAt', '$.price', '$.currency']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_selling_prices") }}
-        where system = 'shopify' and stream = 'variants' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'variants'
     )
 ),
 shopify_price_lists as (
@@ -80,7 +76,7 @@ shopify_price_lists as (
             *, json_extract(payload, ['$.id', '$.list', '$.sku', '$.quantity', '$.price.amount', '$.price', '$.price.currencyCode']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_selling_prices") }}
-        where system = 'shopify' and stream = 'price_lists' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'shopify' and stream = 'price_lists'
     )
 ),
 

@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- What each destination should now hold of selling_prices: one row per flow, destination and record.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "place", "touched": "touched_selling_prices", "at_once": {"touched_selling_prices": 30000}},
-    tags=["sync_selling_prices"],
-) }}
--- depends_on: {{ ref("touched_selling_prices") }}
+{{ config(tags=["sync_selling_prices"]) }}
 
 with records as (
-    select * from {{ ref("selling_prices") }} where place in (select place from {{ keys_in_turn() }})
+    select * from {{ ref("selling_prices") }} where place in (select place from {{ ref("touched_selling_prices") }})
 ),
 
 -- The newest thing that a person asked of each flow, of it alone or of all.

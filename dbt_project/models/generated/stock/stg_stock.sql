@@ -1,10 +1,6 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per message about stock, in our words, cast and judged.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "batch", "column": "inbox_id", "key": "inbox_id", "sampled": "landing_stock", "at_once": {"landing_stock": 60000}},
-    tags=["sync_stock"],
-) }}
+{{ config(tags=["sync_stock"]) }}
 
 with
 tryton_stock as (
@@ -29,7 +25,7 @@ tryton_stock as (
             *, json_extract(payload, ['$.sku', '$.location', '$.as_of', '$.quantity']) as heard,
             cast(null as varchar) as as_of
         from {{ ref("landing_stock") }}
-        where system = 'tryton' and stream = 'stock' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'tryton' and stream = 'stock'
     )
 ),
 warehouse_stock_counts as (
@@ -54,7 +50,7 @@ warehouse_stock_counts as (
             *, json_extract(payload, ['$.Artikel', '$.Bestand']) as heard,
             strftime(strptime(regexp_extract(file_name, '\d{8}T\d{4}'), '%Y%m%dT%H%M'), '%Y-%m-%d %H:%M:%S') as as_of
         from {{ ref("landing_stock") }}
-        where system = 'warehouse' and stream = 'stock_counts' and {{ in_turn_of_batch("inbox_id") }}
+        where system = 'warehouse' and stream = 'stock_counts'
     )
 ),
 

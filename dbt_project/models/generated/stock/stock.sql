@@ -1,17 +1,12 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- One row per SKU and location, as the location's own system counted it. For each field its owner's word wins, whatever order the messages came in.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "touched", "key": "sku, location", "touched": "touched_stock", "at_once": {"touched_stock": 30000}},
-    tags=["sync_stock"],
-) }}
--- depends_on: {{ ref("touched_stock") }}
+{{ config(tags=["sync_stock"]) }}
 
 with
 messages as (
     select stg.* replace (cast(stg.order_key as hugeint) as order_key), false as is_ours
     from {{ ref("stg_stock") }} as stg
-    semi join {{ keys_in_turn() }} using (sku, location)
+    semi join {{ ref("touched_stock") }} using (sku, location)
 ),
 
 -- A record begins where it was first told by a system in which it may begin, and in which we did not make it ourselves.
@@ -75,7 +70,7 @@ decisions as (
     from (
         select *, row_number() over (partition by key, field order by ledger_id desc) as age
         from {{ ref("ledger_stock") }}
-        join {{ keys_in_turn() }} on concat_ws('|', sku, location) = key
+        join {{ ref("touched_stock") }} on concat_ws('|', sku, location) = key
         where kind in ('decided', 'revoked')
     )
     where age = 1 and kind = 'decided'

@@ -1,14 +1,9 @@
 -- generated from pipelines/map by `concord write`; do not edit
 -- The books: one verdict per message about stock, the first that matches.
-{{ config(
-    materialized="renewed",
-    meta={"renews": "told", "column": "inbox_id", "key": "sku, location", "touched": "touched_stock"},
-    tags=["sync_stock"],
-) }}
--- depends_on: {{ ref("touched_stock") }}
+{{ config(tags=["sync_stock"]) }}
 
 with told as (
-    select * from {{ ref("stg_stock") }} semi join {{ keys_in_turn() }} using (sku, location)
+    select * from {{ ref("stg_stock") }} semi join {{ ref("touched_stock") }} using (sku, location)
 
     union all by name
 
@@ -17,7 +12,7 @@ with told as (
         select * from {{ ref("stg_stock") }}
         where {{ in_batch("inbox_id") }}
     )
-    anti join {{ keys_in_turn() }} using (sku, location)
+    anti join {{ ref("touched_stock") }} using (sku, location)
 ),
 
 messages as (
@@ -30,7 +25,7 @@ messages as (
 records as (
     select sku, location, winners
     from {{ ref("stock") }}
-    semi join {{ keys_in_turn() }} using (sku, location)
+    semi join {{ ref("touched_stock") }} using (sku, location)
 ),
 
 winners as (select distinct unnest(winners) as inbox_id from records),
